@@ -1,0 +1,161 @@
+"""Data iterators feed a network with batches.
+
+All data has the shape (T, N, ...): time steps, sequences, features. An item with T = 1 beside
+longer ones is *static*: it holds for every step.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from brainstorm.randomness import Seedable
+from brainstorm.utils import IteratorValidationError, check_number
+
+__all__ = ['DataIterator', 'Minibatches', 'Online', 'Undivided']
+
+
+class DataIterator(Seedable):
+    """Base class of data iterators.
+
+    An iterator is called with the handler of the network and yields one dict of arrays per batch,
+    a new dict each time. It draws its random numbers from `self.rnd`.
+
+    Attributes:
+        data_shapes (dict[str, tuple[int]]): shape (T, N, ...) of all data that it yields, by name.
+        length (int | None): number of batches.
+    """
+
+    def __init__(self, data_shapes, length):
+        super().__init__()
+        self.data_shapes = data_shapes
+        self.length = length
+
+    def __call__(self, handler=None):
+        raise NotImplementedError(f"{type(self).__name__} does not define __call__(handler)")
+
+
+class Undivided(DataIterator):
+    """Yields all data as one batch.
+
+    Args:
+        named_data: arrays or h5py datasets of shape (T, N, ...) by name.
+    """
+
+    def __init__(self, **named_data):
+        self.data, shapes = _check_data(named_data)
+        super().__init__(shapes, 1)
+
+    def __call__(self, handler=None):
+        yield {name: values[:] for name, values in self.data.items()}
+
+
+class Minibatches(DataIterator):
+    """Yields batches of `batch_size` sequences, the last of which may be smaller.
+
+    Each batch is cut to the longest of its sequences, but to one step at least. Arrays are yielded
+    as views, h5py datasets are read batch by batch.
+
+    Args:
+        batch_size (int): sequences per batch, default 1.
+        shuffle (bool): yield the batches in random order. What is in a batch stays together.
+        cut_according_to (str | list[int] | None): what gives the length of a sequence: the name
+            of an item, whose last step with a non-zero feature ends the sequence, or the N
+            lengths. None, or a name that is not in the data: nothing is cut.
+        named_data: arrays or h5py datasets of shape (T, N, ...) by name.
+
+    Raises:
+        IteratorValidationError: the items do not fit each other or the lengths.
+    """
+
+    def __init__(self, batch_size=1, shuffle=True, cut_according_to='mask', **named_data):
+        self.data, shapes = _check_data(named_data)
+        self.batch_size = check_number('Minibatches', 'batch_size', batch_size, 1, integer=True)
+        self.shuffle = shuffle
+        self._time_steps = max(shape[0] for shape in shapes.values())
+        self._sequences = next(iter(shapes.values()))[1]
+        self.cut_according_to = self._check_cut(cut_according_to)
+        super().__init__(shapes, -(-self._sequences // self.batch_size))
+
+    def __call__(self, handler=None):
+        order = np.arange(self.length)
+        if self.shuffle:
+            self.rnd.shuffle(order)
+        for i in order:
+            chosen = slice(i * self.batch_size, (i + 1) * self.batch_size)
+            steps = self._longest(chosen)
+            yield {name: values[:, chosen] if values.shape[0] == 1 else values[:steps, chosen]
+                   for name, values in self.data.items()}
+
+    def _longest(self, chosen):
+        """Number of steps of the longest of the chosen sequences."""
+        cut = self.cut_according_to
+        if cut is None or isinstance(cut, str) and cut not in self.data:
+            return self._time_steps
+        if not isinstance(cut, str):
+            return max(1, max(cut[chosen]))
+        values = np.asarray(self.data[cut][:, chosen])
+        if values.shape[0] == 1:
+            return self._time_steps
+        used = np.flatnonzero(values.reshape(values.shape[0], -1).any(axis=1))
+        return used[-1] + 1 if used.size else 1
+
+    def _check_cut(self, cut):
+        if cut is None or isinstance(cut, str):
+            return cut
+        if not isinstance(cut, Iterable):
+            raise IteratorValidationError(
+                f"cut_according_to must be a name, a list of lengths or None, got {cut!r}")
+        lengths = list(cut)
+        if len(lengths) != self._sequences:
+            raise IteratorValidationError(f"cut_according_to has {len(lengths)} lengths "
+                                          f"for {self._sequences} sequences")
+        try:
+            return [int(check_number('cut_according_to', f'length {i}', length, 0,
+                                     self._time_steps, integer=True))
+                    for i, length in enumerate(lengths)]
+        except (TypeError, ValueError) as error:
+            raise IteratorValidationError(str(error)) from None
+
+
+class Online(Minibatches):
+    """Yields one sequence at a time, cut to its length.
+
+    Args:
+        shuffle (bool): yield the sequences in random order.
+        cut_according_to (str | list[int] | None): as for `Minibatches`.
+        named_data: arrays or h5py datasets of shape (T, N, ...) by name.
+    """
+
+    def __init__(self, shuffle=True, cut_according_to='mask', **named_data):
+        super().__init__(1, shuffle, cut_according_to, **named_data)
+
+
+def _check_data(named_data):
+    """The data by name, lists made arrays, and its shapes, checked to fit each other."""
+    if not named_data:
+        raise IteratorValidationError("a data iterator needs at least one item of data")
+    data = {name: _check_item(name, values) for name, values in named_data.items()}
+    shapes = {name: tuple(values.shape) for name, values in data.items()}
+    if len({shape[1] for shape in shapes.values()}) > 1:
+        raise IteratorValidationError(
+            f"all items must have the same number of sequences (dimension 1), got {shapes}")
+    if len({shape[0] for shape in shapes.values()} - {1}) > 1:
+        raise IteratorValidationError(
+            f"all items must have the same number of time steps (dimension 0) or 1, got {shapes}")
+    return data, shapes
+
+
+def _check_item(name, values):
+    if not (hasattr(values, 'shape') and hasattr(values, 'dtype')):
+        try:
+            values = np.asarray(values)
+        except ValueError as error:
+            raise IteratorValidationError(f"{name!r} is no array: {error}") from None
+    if np.dtype(values.dtype).kind not in 'biuf':
+        raise IteratorValidationError(
+            f"{name!r} must hold numbers or bools, got the dtype {values.dtype}")
+    if len(values.shape) < 3 or 0 in values.shape:
+        raise IteratorValidationError(
+            f"{name!r} must have the shape (time steps, sequences, features...) "
+            f"without empty dimensions, got {tuple(values.shape)}")
+    return values
