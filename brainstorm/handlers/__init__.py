@@ -1,0 +1,9 @@
+"""Handlers compute on arrays of one device in one precision.
+
+A network runs on the handler it is given by `Network.set_handler`.
+"""
+
+from brainstorm.handlers.numpy_handler import NumpyHandler, default_handler
+from brainstorm.handlers.pycuda_handler import PyCudaHandler
+
+__all__ = ['NumpyHandler', 'PyCudaHandler', 'default_handler']

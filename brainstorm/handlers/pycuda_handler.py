@@ -1,0 +1,26 @@
+"""The handler for Nvidia GPUs."""
+
+import numpy as np
+
+from brainstorm import _core
+from brainstorm.handlers.base_handler import Handler
+
+__all__ = ['PyCudaHandler']
+
+
+class PyCudaHandler(Handler):
+    """Computes on an Nvidia GPU. This build has no support for it.
+
+    Args:
+        dtype: np.float32 (default) or np.float64.
+        seed (int | None): seed of the random operations.
+        device (int): which GPU.
+        tf32 (bool): let matrix products round float32 to TensorFloat-32.
+
+    Raises:
+        RuntimeError: always, in this build.
+    """
+
+    def __init__(self, dtype=np.float32, seed=None, device=0, tf32=False):
+        raise RuntimeError("this build of brainstorm has no CUDA handler; it has "
+                           f"{', '.join(_core.info()['handlers'])}: use NumpyHandler")

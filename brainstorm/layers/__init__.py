@@ -1,0 +1,163 @@
+"""The layers. Each function makes a layer to be wired with `>>` and `-`.
+
+Shapes are (T, B, ...): time steps, sequences, features; images are (T, B, height, width, channels).
+`act` stands for one of the activations 'rel', 'tanh', 'sigmoid', 'el' and 'linear'. Unless another
+name is given, a layer is called like its type.
+"""
+
+from brainstorm.structure.construction import ConstructionWrapper
+
+__all__ = [
+    'BatchNorm', 'Convolution2D', 'Dropout', 'Elementwise', 'FullyConnected', 'Input', 'Loss',
+    'Merge', 'NoOp', 'Pooling2D', 'Recurrent', 'SoftmaxCE', 'SquaredError', 'SquaredLoss',
+]
+
+
+def Input(out_shapes):
+    """What is fed in from outside. Every network has exactly one, and it is called `Input`.
+
+    Args:
+        out_shapes (dict[str, tuple]): shapes of the data by name, for example
+            {'default': ('T', 'B', 784), 'targets': ('T', 'B', 1)}; each is an output.
+    """
+    return ConstructionWrapper.create('Input', out_shapes=out_shapes)
+
+
+def FullyConnected(size=None, activation='rel', name=None):
+    """act(W x + bias), the input flattened.
+
+    Parameters: W (out, in), bias (out).
+
+    Args:
+        size (int | tuple[int] | None): feature shape of the output; None: that of the input.
+        activation (str): act.
+    """
+    return ConstructionWrapper.create('FullyConnected', name=name, size=size,
+                                      activation=activation)
+
+
+def Recurrent(size, activation='tanh', name=None):
+    """Simple recurrent layer: y[t] = act(Ha[t]) with Ha[t] = W x[t] + R y[t-1] + bias.
+
+    Parameters: W (size, in), R (size, size), bias (size). Internals: Ha, dHa, dHb.
+
+    Args:
+        size (int): number of units.
+        activation (str): act.
+    """
+    return ConstructionWrapper.create('Recurrent', name=name, size=size, activation=activation)
+
+
+def Convolution2D(num_filters, kernel_size, stride=(1, 1), padding=0, activation='rel',
+                  name=None):
+    """act(W * x + bias) with the cross-correlation *; (H, W, C) becomes (H', W', num_filters).
+
+    H' = (H + 2 padding - kernel height) // stride + 1, W' likewise.
+    Parameters: W (num_filters, kernel height, kernel width, C), bias (num_filters).
+
+    Args:
+        num_filters (int): channels of the output.
+        kernel_size (tuple[int]): height and width of the filters.
+        stride (tuple[int]): vertical and horizontal step.
+        padding (int): rows and columns of zeros put on each side.
+        activation (str): act.
+    """
+    return ConstructionWrapper.create(
+        'Convolution2D', name=name, num_filters=num_filters, kernel_size=kernel_size,
+        stride=stride, padding=padding, activation=activation)
+
+
+def Pooling2D(kernel_size, type='max', stride=(1, 1), padding=0, name=None):
+    """The largest or the mean entry of each window, channel by channel.
+
+    Padding never is the largest entry and does not count for the mean.
+    Internals: argmax, for type 'max'.
+
+    Args:
+        kernel_size (tuple[int]): height and width of the window.
+        type (str): 'max' or 'avg'.
+        stride (tuple[int]): vertical and horizontal step.
+        padding (int): rows and columns put on each side.
+    """
+    return ConstructionWrapper.create('Pooling2D', name=name, kernel_size=kernel_size, type=type,
+                                      stride=stride, padding=padding)
+
+
+def BatchNorm(name=None, decay=0.9, epsilon=1e-5):
+    """Batch normalization over all but the last dimension: gamma (x - mean) / std + beta.
+
+    Training uses mean and std of the batch and keeps running ones, which inference uses:
+    running = decay running + (1 - decay) of the batch.
+    Parameters (C,): gamma, beta, mu (the NEGATIVE running mean) and sigma (the running std); the
+    last two have no gradient. Internals: sigma_b (C,), centered, x_hat.
+
+    Reference: S. Ioffe and C. Szegedy, "Batch Normalization: Accelerating Deep Network Training by
+    Reducing Internal Covariate Shift", arXiv:1502.03167, 2015.
+
+    Args:
+        decay (float): how much of the running statistics stays at each step.
+        epsilon (float): added to the variance.
+    """
+    return ConstructionWrapper.create('BatchNorm', name=name, decay=decay, epsilon=epsilon)
+
+
+def Dropout(drop_prob=0.5, name=None):
+    """In training sets inputs to 0 with probability drop_prob and scales the others up.
+
+    y = x mask / (1 - drop_prob); in inference y = x. Internals: mask.
+
+    Reference: N. Srivastava et al., "Dropout: A Simple Way to Prevent Neural Networks from
+    Overfitting", JMLR 15, 2014.
+
+    Args:
+        drop_prob (float): probability in [0, 1) of an input to be dropped.
+    """
+    return ConstructionWrapper.create('Dropout', name=name, drop_prob=drop_prob)
+
+
+def Elementwise(activation='rel', name=None):
+    """act(x)."""
+    return ConstructionWrapper.create('Elementwise', name=name, activation=activation)
+
+
+def Merge(name=None):
+    """Joins `inputs_1` and `inputs_2` along the last dimension."""
+    return ConstructionWrapper.create('Merge', name=name)
+
+
+def NoOp(name=None):
+    """Passes its input on unchanged."""
+    return ConstructionWrapper.create('NoOp', name=name)
+
+
+def SoftmaxCE(name=None):
+    """Softmax over the last dimension and the cross entropy with class ids.
+
+    Inputs: default (..., C), targets (..., 1) with ids from 0 to C - 1.
+    Outputs: predictions (..., C), loss (..., 1) = -ln(clip(predictions[target], 1e-6, 1)).
+    Deltas flow from the loss only, and not to the targets. Internals: t_bin.
+    """
+    return ConstructionWrapper.create('SoftmaxCE', name=name)
+
+
+def SquaredError(name=None):
+    """Half of the squared difference.
+
+    Inputs: default and targets of one shape. Outputs: predictions (the input), loss = diff**2 / 2.
+    Deltas flow from the loss only, and not to the targets. Internals: diff.
+    """
+    return ConstructionWrapper.create('SquaredError', name=name)
+
+
+SquaredLoss = SquaredError
+
+
+def Loss(importance=1.0, name=None):
+    """A value to be minimized: importance / B times the sum of the input.
+
+    A network minimizes the sum of all its Loss layers.
+
+    Args:
+        importance (float): factor of this loss.
+    """
+    return ConstructionWrapper.create('Loss', name=name, importance=importance)
