@@ -1,0 +1,446 @@
+"""Networks: a graph of layers with its memory, thin over the engine."""
+
+import copy
+import warnings
+import weakref
+from collections import OrderedDict
+
+import numpy as np
+
+from brainstorm import _core
+from brainstorm.describable import Describable, create_from_description, get_description
+from brainstorm.handlers import default_handler
+from brainstorm.initializers import (
+    as_initializer, evaluate_initializer, initializer_from_description)
+from brainstorm.layers.base_layer import BuiltinLayer, find_layer_type, python_layer_factory
+from brainstorm.randomness import Seedable
+from brainstorm.structure.architecture import (
+    generate_architecture, get_connections, get_layer_kwargs)
+from brainstorm.structure.buffer_views import BufferView
+from brainstorm.structure.network_file import load_network, save_network
+from brainstorm.structure.view_references import join_references, resolve_references
+from brainstorm.utils import NetworkValidationError, list_names
+from brainstorm.value_modifiers import GradientModifier, ValueModifier
+
+__all__ = ['Network']
+
+
+class Network(Seedable, Describable):
+    """A network of layers: parameters, buffers, and the passes over them.
+
+    `from_layer`, `from_architecture`, `from_hdf5` and `tools.create_net_from_spec` make networks.
+
+    Args:
+        architecture (dict): see `brainstorm.structure.architecture`.
+        seed (int | None): seed of `rnd`; None draws one from `global_rnd`.
+        handler: what computes; default: `default_handler`, float32 on the CPU.
+
+    Attributes:
+        architecture (dict): as given.
+        layers (OrderedDict): the layers by name, in the order of execution.
+        loss_layers (list[str]): names of the layers of type Loss.
+        buffer (BufferView): all memory; see `get` for the paths.
+        initializers (dict): what `initialize` was called with last.
+        weight_modifiers, gradient_modifiers (OrderedDict): lists of modifiers by layer and
+            parameter.
+        output_name (str | None): path of the output that scorers compare with the targets.
+
+    Raises:
+        NetworkValidationError: the wires make no network.
+        LayerValidationError: a layer cannot work with its arguments or inputs.
+    """
+
+    def __init__(self, architecture, seed=None, handler=default_handler):
+        super().__init__(seed)
+        _require_handler(handler)
+        self.architecture = copy.deepcopy(architecture)
+        self.output_name = None
+        self.initializers = {}
+        self.weight_modifiers = OrderedDict()
+        self.gradient_modifiers = OrderedDict()
+        self._handler = handler
+        self._build()
+
+    def _build(self):
+        connections = get_connections(self.architecture)
+        wires = {name: ({c for c in connections if c.end_layer == name},
+                        {c for c in connections if c.start_layer == name})
+                 for name in self.architecture}
+        network = weakref.ref(self)
+        layers = []
+        for name, description in self.architecture.items():
+            kwargs = get_layer_kwargs(description)
+            kind = find_layer_type(name, description['@type'])
+            if not isinstance(kind, str):
+                kind = python_layer_factory(
+                    kind, name, kwargs, *wires[name], self._handler,
+                    lambda name=name: network().buffer[name])
+            layers.append((name, kind, kwargs))
+        self._core = _core.Network(layers, connections, self._handler, self.rnd.stream)
+        self.buffer = BufferView(self._core.tree, self._core.leaf)
+        self.layers = OrderedDict()
+        for info in self._core.layer_infos():
+            name = info['name']
+            self.layers[name] = info['object'] if info['type'] is None \
+                else BuiltinLayer(info, *wires[name], self._handler)
+        self.loss_layers = [name for name, layer in self.layers.items()
+                            if isinstance(layer, BuiltinLayer) and layer.type == 'Loss']
+
+    # ---- making ----
+
+    @classmethod
+    def from_layer(cls, some_layer):
+        """The network of all layers that are wired to `some_layer`, directly or not."""
+        return cls(generate_architecture(some_layer))
+
+    @classmethod
+    def from_architecture(cls, architecture):
+        """The network of an architecture dict."""
+        return cls(architecture)
+
+    @classmethod
+    def from_hdf5(cls, filename):
+        """Load a network from a file that `save_as_hdf5` wrote.
+
+        If its handler cannot be opened here, a NumpyHandler of the same dtype takes its place,
+        with a warning.
+
+        Raises:
+            OSError: the file cannot be read.
+            ValidationError: it holds no network; the message names the file and what is wrong.
+        """
+        return load_network(cls, filename)
+
+    def save_as_hdf5(self, filename, comment=''):
+        """Save description and parameters to an HDF5 file.
+
+        The file is complete or not there: an old file of that name stays until the new one is
+        written.
+
+        Args:
+            filename (str): its folder must exist.
+            comment (str): kept in the file.
+
+        Raises:
+            OSError: it cannot be written; the message names the file.
+        """
+        save_network(self, filename, comment)
+
+    def __describe__(self):
+        return {
+            '@type': type(self).__name__,
+            'architecture': get_description(self.architecture),
+            'handler': get_description(self.handler),
+            'initializers': get_description(self.initializers),
+            'weight_modifiers': get_description(self.weight_modifiers),
+            'gradient_modifiers': get_description(self.gradient_modifiers),
+            'output_name': self.output_name,
+        }
+
+    @classmethod
+    def __new_from_description__(cls, description):
+        missing = {'architecture', 'handler'} - set(description)
+        if missing:
+            raise NetworkValidationError(f"the description lacks {', '.join(sorted(missing))}")
+        net = cls.from_architecture(description['architecture'])
+        net.set_handler(_open_handler(description['handler']))
+        net.output_name = description.get('output_name')
+        initializers = initializer_from_description(description.get('initializers', {}))
+        if initializers:
+            net.initialize(initializers)
+        net.set_weight_modifiers(create_from_description(description.get('weight_modifiers', {})))
+        net.set_gradient_modifiers(
+            create_from_description(description.get('gradient_modifiers', {})))
+        return net
+
+    def __getstate__(self):
+        state = {name: value for name, value in vars(self).items()
+                 if name not in ('_core', 'buffer', 'layers', 'loss_layers')}
+        state['parameters'] = self.get('parameters')
+        return state
+
+    def __setstate__(self, state):
+        parameters = state.pop('parameters')
+        vars(self).update(state)
+        self._build()
+        self._watch_gradients()
+        self.handler.set_from_numpy(self.buffer['parameters'], parameters)
+
+    # ---- properties ----
+
+    @property
+    def handler(self):
+        """What computes; changed by `set_handler`."""
+        return self._handler
+
+    @property
+    def rnd(self):
+        """The RandomState of this network. Its seed is the key of the masks of Dropout."""
+        return self._rnd
+
+    @rnd.setter
+    def rnd(self, rnd):
+        self._rnd = rnd
+        if hasattr(self, '_core'):
+            self._core.stream = rnd.stream
+
+    @property
+    def batch_size(self):
+        """Number of sequences in the data that was provided last."""
+        return self._core.batch_size
+
+    def set_handler(self, new_handler):
+        """Compute with another handler from now on. The parameters move along.
+
+        Raises TypeError for a handler that is not one of the engine.
+        """
+        _require_handler(new_handler)
+        self._core.set_handler(new_handler)
+        self._handler = new_handler
+        for layer in self.layers.values():
+            layer.set_handler(new_handler)
+
+    # ---- parameters ----
+
+    def initialize(self, default_or_init_dict=None, seed=None, **kwargs):
+        """Fill all parameters.
+
+        Args:
+            default_or_init_dict: one value for all parameters, or a dict
+                {LAYER_PATTERN: value or {PARAMETER_PATTERN: value}}, where a pattern may contain
+                `*`. `default` on either level serves the parameters that no pattern matches, and
+                `fallback` those for whose shape the initializer is unfit. A value is a number, an
+                array of the parameter's shape or an Initializer.
+            seed (int | None): makes the result reproducible; None draws one from `rnd`.
+            kwargs: more patterns.
+
+        Raises:
+            NetworkValidationError: a pattern matches nothing, or a parameter does not have exactly
+                one initializer.
+            InitializationError: neither the initializer nor a fallback fits a parameter.
+
+        Example:
+            >>> net.initialize({'Hid*': {'W': Gaussian(0.1), 'bias': 0}, 'default': Uniform()})
+        """
+        references = _convert_initializers(join_references(default_or_init_dict, kwargs))
+        resolved = resolve_references(self._parameter_names(), references)
+        for path, (matches, fallbacks) in resolved.items():
+            _require_one_initializer(path, matches, fallbacks)
+        rnd = self.rnd.create_random_state(seed)
+        values = {}
+        for layer, parameter in sorted(resolved):
+            matches, fallbacks = resolved[layer, parameter]
+            shape = self.layers[layer].parameter_shapes[parameter].shape
+            try:
+                values[layer, parameter] = evaluate_initializer(
+                    matches[0].value, shape, fallbacks[0].value if fallbacks else None,
+                    seed=rnd.generate_seed())
+            except Exception as error:
+                error.args = (f"{layer}.{parameter}: {error}",)
+                raise
+        for (layer, parameter), value in values.items():
+            self.handler.set_from_numpy(self.buffer[layer]['parameters'][parameter],
+                                        value.astype(self.handler.dtype))
+        self.initializers = references
+
+    def set_weight_modifiers(self, default_or_mod_dict=None, **kwargs):
+        """Choose modifiers that a Trainer applies to the parameters after every update.
+
+        Args:
+            default_or_mod_dict: one value for all parameters, or a dict
+                {LAYER_PATTERN: value or {PARAMETER_PATTERN: value}} as for `initialize`, without
+                `fallback`. A value is a ValueModifier or a list of them. All patterns that match a
+                parameter apply, in order; each parameter gets its own copies. Without any value
+                no modifiers are left.
+            kwargs: more patterns.
+
+        Raises:
+            NetworkValidationError: a pattern matches nothing, or is `fallback`.
+            TypeError: a value is no ValueModifier.
+        """
+        self.weight_modifiers = self._resolve_modifiers(
+            join_references(default_or_mod_dict, kwargs), ValueModifier)
+
+    set_constraints = set_weight_modifiers
+
+    def set_gradient_modifiers(self, default_or_mod_dict=None, **kwargs):
+        """Choose modifiers that every backward pass ends with.
+
+        As `set_weight_modifiers`; a value may also be a GradientModifier.
+        """
+        self.gradient_modifiers = self._resolve_modifiers(
+            join_references(default_or_mod_dict, kwargs), (ValueModifier, GradientModifier))
+        self._watch_gradients()
+
+    def apply_weight_modifiers(self):
+        """Apply the weight modifiers once."""
+        for layer, parameter, modifier in self._seeded_modifiers(self.weight_modifiers):
+            modifier(self.handler, self.buffer[layer]['parameters'][parameter])
+
+    def apply_gradient_modifiers(self):
+        """Apply the gradient modifiers once."""
+        for layer, parameter, modifier in self._seeded_modifiers(self.gradient_modifiers):
+            gradient = self.buffer[layer]['gradients'][parameter]
+            if isinstance(modifier, GradientModifier):
+                modifier(self.handler, self.buffer[layer]['parameters'][parameter], gradient)
+            else:
+                modifier(self.handler, gradient)
+
+    def _parameter_names(self):
+        return {name: list(layer.parameter_shapes) for name, layer in self.layers.items()}
+
+    def _resolve_modifiers(self, references, types):
+        modifiers = OrderedDict()
+        resolved = resolve_references(self._parameter_names(), references)
+        if 'fallback' in references or any(fallbacks for _, fallbacks in resolved.values()):
+            raise NetworkValidationError("'fallback' has no meaning for modifiers")
+        for (layer, parameter), (matches, _) in resolved.items():
+            if matches:
+                modifiers.setdefault(layer, OrderedDict())[parameter] = [
+                    copy.deepcopy(modifier) for reference in matches
+                    for modifier in _list_modifiers(reference, types)]
+        return modifiers
+
+    def _seeded_modifiers(self, modifiers):
+        for layer, parameters in modifiers.items():
+            for parameter, chosen in parameters.items():
+                for modifier in chosen:
+                    modifier.rnd.set_seed(self.rnd.generate_seed())
+                    yield layer, parameter, modifier
+
+    def _watch_gradients(self):
+        apply = weakref.WeakMethod(self.apply_gradient_modifiers)
+        self._core.gradient_hook = (lambda: apply()()) if self.gradient_modifiers else None
+
+    # ---- running ----
+
+    def provide_external_data(self, data, all_inputs=True):
+        """Copy data into the outputs of the Input layer.
+
+        Args:
+            data (dict): arrays (T, B, ...) by name. One time step beside longer items stands for
+                every step. Names that are no inputs are ignored.
+            all_inputs (bool): raise if an input is missing; otherwise it keeps what it holds.
+        """
+        self._core.provide_external_data(data, all_inputs)
+
+    def forward_pass(self, training_pass=False, context=None):
+        """Compute all outputs from the provided data.
+
+        Args:
+            training_pass (bool): some layers, like Dropout, act in training only.
+            context (dict | None): what `get_context` gave after the previous part of the
+                sequences, to go on from there; None: they start here.
+        """
+        self._core.forward_pass(training_pass, self._convert_context(context))
+
+    def backward_pass(self):
+        """Compute all deltas and gradients of the last forward pass, then modify the gradients."""
+        self._core.backward_pass()
+
+    def get_loss_values(self):
+        """Dict of the losses of the last forward pass.
+
+        A single Loss is called `total_loss`; several have their own names, and `total_loss` is
+        their sum.
+        """
+        return self._core.get_loss_values()
+
+    def get_context(self):
+        """The state after the last step of the last forward pass.
+
+        Returns {layer: {'outputs' or 'internals': {name: numpy array (1, B, ...)}}} for
+        `forward_pass(context=...)`.
+        """
+        context = {}
+        last = self._core.time_steps
+        for layer, kind, name, leaf in self._core.context_leaves():
+            state = self.handler.get_numpy_copy(self._core.leaf(leaf)[last - 1:last])
+            context.setdefault(layer, {}).setdefault(kind, {})[name] = state
+        return context
+
+    def get(self, buffer_path):
+        """A numpy copy of a buffer.
+
+        Args:
+            buffer_path (str): 'parameters', 'gradients' or 'LAYER.VIEW.NAME', where VIEW is one of
+                inputs, outputs, parameters, internals, input_deltas, output_deltas, gradients.
+
+        Raises:
+            KeyError: there is no such buffer; names those that are there.
+        """
+        leaf = self.buffer[buffer_path]
+        if isinstance(leaf, BufferView):
+            raise KeyError(f"{buffer_path!r} is no single buffer; "
+                           + list_names('it holds', '', leaf.keys()))
+        return self.handler.get_numpy_copy(leaf)
+
+    def get_input(self, input_name):
+        """A numpy copy of the data that was provided last under this name."""
+        return self.get(f'Input.outputs.{input_name}')
+
+    get_inputs = get_input
+
+    def _convert_context(self, context):
+        if context is None:
+            return None
+        leaves = {(layer, kind, name): leaf
+                  for layer, kind, name, leaf in self._core.context_leaves()}
+        converted = []
+        for layer, kinds in context.items():
+            for kind, states in kinds.items():
+                for name, state in states.items():
+                    if (layer, kind, name) not in leaves:
+                        raise NetworkValidationError(
+                            f"context: {layer}.{kind}.{name} keeps no state; "
+                            + list_names('there are', f'{layer}.{kind}.{name}',
+                                         map('.'.join, leaves)))
+                    converted.append((leaves[layer, kind, name], np.asarray(state)))
+        return converted
+
+    def __repr__(self):
+        return f"<Network of {len(self.layers)} layers: {', '.join(self.layers)}>"
+
+
+def _open_handler(description):
+    """The described handler, or a NumpyHandler of the same dtype if it cannot be opened here."""
+    try:
+        return create_from_description(description)
+    except (ImportError, RuntimeError) as error:
+        warnings.warn(f"{description.get('@type')} cannot be opened ({error}); "
+                      "a NumpyHandler of the same dtype takes its place")
+        return create_from_description(
+            {'@type': 'NumpyHandler', 'dtype': description.get('dtype', 'float32')})
+
+
+def _require_handler(handler):
+    if not isinstance(handler, _core.Handler):
+        raise TypeError("a network runs on a handler of the engine, like NumpyHandler(), not on "
+                        f"{handler!r}: handlers written in Python cannot run its layers")
+
+
+def _convert_initializers(references):
+    """A copy of the references with numbers and Initializers for values."""
+    return {pattern: _convert_initializers(value) if isinstance(value, dict)
+            else as_initializer(value) for pattern, value in references.items()}
+
+
+def _require_one_initializer(path, matches, fallbacks):
+    if not matches:
+        raise NetworkValidationError(f"there is no initializer for {'.'.join(path)}")
+    for kind, found in ('initializers', matches), ('fallbacks', fallbacks):
+        if len(found) > 1:
+            patterns = ', '.join(repr(reference.pattern) for reference in found)
+            raise NetworkValidationError(
+                f"{'.'.join(path)} has several {kind}, by the patterns {patterns}")
+
+
+def _list_modifiers(reference, types):
+    modifiers = reference.value if isinstance(reference.value, (list, tuple)) \
+        else [reference.value]
+    for modifier in modifiers:
+        if not isinstance(modifier, types):
+            names = getattr(types, '__name__', 'ValueModifier or GradientModifier')
+            raise TypeError(f"{reference.pattern!r}: expected a {names} or a list of them, "
+                            f"got {modifier!r}")
+    return modifiers

@@ -1,0 +1,94 @@
+"""Networks as HDF5 files.
+
+A file has the attributes `format`, `info` and optionally `comment`, and two datasets: `description`,
+the JSON text of the network's description, and `parameters`, its flat parameters.
+"""
+
+import json
+import os
+import secrets
+
+import h5py
+
+from brainstorm import __version__
+from brainstorm.describable import create_from_description, get_description
+from brainstorm.utils import ValidationError
+
+__all__ = ['load_network', 'save_network']
+
+FORMAT = 'Network file v1.0'
+
+
+def save_network(net, filename, comment):
+    """Write the network to a file beside it, then rename that: a torn file is never seen."""
+    filename = os.fspath(filename)
+    description = json.dumps(get_description(net)).encode()
+    parameters = net.get('parameters')
+    partial = f'{filename}.{secrets.token_hex(4)}.part'
+    try:
+        with h5py.File(partial, 'w') as file:
+            file.attrs['format'] = FORMAT
+            file.attrs['info'] = f'Created with brainstorm {__version__}'
+            if comment:
+                file.attrs['comment'] = comment
+            file.create_dataset('description', data=description,
+                                dtype=h5py.string_dtype('utf-8'))
+            file.create_dataset('parameters', data=parameters, compression='gzip')
+        with open(partial, 'rb+') as file:
+            os.fsync(file.fileno())
+        os.replace(partial, filename)
+    except (OSError, RuntimeError) as error:
+        # On a full disk h5py raises either of them, without the name of the file.
+        raise OSError(f"cannot save the network to {filename!r}: {error}") from error
+    finally:
+        if os.path.exists(partial):
+            os.unlink(partial)
+
+
+def load_network(network_class, filename):
+    """Build the network that a file describes and set its parameters."""
+    filename = os.fspath(filename)
+    if not os.path.isfile(filename):
+        raise FileNotFoundError(f"there is no file {filename!r}")
+    try:
+        file = h5py.File(filename, 'r')
+    except OSError as error:
+        raise OSError(f"cannot read {filename!r}: it is damaged or no HDF5 file "
+                      f"({error})") from error
+    try:
+        with file:
+            net = create_from_description(_read_description(file, network_class))
+            _read_parameters(file, net)
+            return net
+    except Exception as error:
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
+        raise ValidationError(f"cannot load a network from {filename!r}: {reason}") from error
+
+
+def _read_description(file, network_class):
+    found = file.attrs.get('format')
+    found = found.decode() if isinstance(found, bytes) else found
+    if found != FORMAT:
+        raise ValidationError(f"its format is {found!r}, expected {FORMAT!r}")
+    description = json.loads(_get_dataset(file, 'description', shape=())[()])
+    if not isinstance(description, dict) or description.get('@type') != network_class.__name__:
+        raise ValidationError(f"its description is not that of a {network_class.__name__}")
+    return description
+
+
+def _read_parameters(file, net):
+    flat = net.buffer['parameters']
+    dataset = _get_dataset(file, 'parameters', shape=tuple(flat.shape))
+    if dataset.dtype.kind != 'f':
+        raise ValidationError(f"its parameters are no floating point numbers: {dataset.dtype}")
+    net.handler.set_from_numpy(flat, dataset[...].astype(net.handler.dtype))
+
+
+def _get_dataset(file, name, shape):
+    dataset = file.get(name)
+    if not isinstance(dataset, h5py.Dataset):
+        raise ValidationError(f"it has no dataset {name!r}")
+    if dataset.shape != shape:
+        raise ValidationError(f"its dataset {name!r} has the shape {dataset.shape}, "
+                              f"expected {shape}")
+    return dataset
