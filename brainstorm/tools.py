@@ -1,0 +1,227 @@
+"""Shortcuts for building, evaluating and describing networks, and for preparing data."""
+
+import numpy as np
+
+from brainstorm import layers
+from brainstorm.initializers import DenseSqrtFanInOut, Gaussian
+from brainstorm.scorers import ScoreKeeper
+from brainstorm.structure.network import Network
+from brainstorm.structure.network_spec import parse_spec
+
+__all__ = [
+    'create_net_from_spec', 'create_network_from_spec', 'evaluate', 'get_in_out_layers',
+    'get_network_info', 'print_network_info', 'shuffle_data', 'split',
+]
+
+_OUTPUT_LAYERS = {'classification': 'SoftmaxCE', 'regression': 'SquaredError',
+                  'multi-label': 'SigmoidCE'}
+
+
+# ---- data ----
+
+
+def shuffle_data(*arrays, seed=None):
+    """Permute the sequences (dimension 1) of all arrays alike.
+
+    Args:
+        arrays: arrays (T, N, ...) of one N; None passes through.
+        seed (int | None): makes the order reproducible.
+
+    Returns a list of new arrays.
+    """
+    n = _count_sequences(arrays)
+    order = np.arange(n)
+    np.random.RandomState(seed).shuffle(order)
+    return [None if array is None else array[:, order] for array in arrays]
+
+
+def split(*arrays, ratios=(9, 1)):
+    """Cut the sequences (dimension 1) of all arrays into parts.
+
+    Args:
+        arrays: arrays (T, N, ...) of one N; None passes through.
+        ratios (tuple[float]): relative sizes of the parts.
+
+    Returns one list per part, with the part of every array.
+    """
+    ratios = np.array(ratios, dtype=np.float64)
+    if ratios.ndim != 1 or ratios.size == 0 or not np.all(ratios >= 0) or not ratios.sum() > 0:
+        raise ValueError(f"ratios must be numbers from 0 that are not all 0, got {ratios}")
+    n = _count_sequences(arrays)
+    stops = np.round(np.cumsum(ratios / ratios.sum()) * n).astype(int)
+    starts = [0] + list(stops[:-1])
+    return [[None if array is None else array[:, start:stop] for array in arrays]
+            for start, stop in zip(starts, stops)]
+
+
+def _count_sequences(arrays):
+    counts = {array.shape[1] for array in arrays if array is not None}
+    if len(counts) != 1:
+        raise ValueError("all arrays must have the same number of sequences (dimension 1), "
+                         f"got {[None if array is None else array.shape for array in arrays]}")
+    return counts.pop()
+
+
+# ---- networks ----
+
+
+def get_in_out_layers(task_type, in_shape, out_shape, data_name='default', targets_name='targets',
+                      projection_name=None, outlayer_name=None, mask_name=None, use_conv=None):
+    """The first and the last layers of a network, ready to have layers put between.
+
+    The output side is a projection to the shape of the output, the output layer that suits the
+    task, and a Loss: SoftmaxCE for 'classification', SquaredError for 'regression', SigmoidCE for
+    'multi-label'. With a mask the loss is masked.
+
+    Args:
+        task_type (str): 'classification', 'regression' or 'multi-label'.
+        in_shape (int | tuple[int]): feature shape of the data.
+        out_shape (int | tuple[int]): feature shape of the output, for classification the number of
+            classes last.
+        data_name, targets_name (str): names of the data.
+        projection_name (str | None): default: name of the output layer + '_projection'.
+        outlayer_name (str | None): default: 'Output'.
+        mask_name (str | None): name of a mask of shape (T, B, 1) in the data.
+        use_conv (bool | None): make the projection a convolution of size 1; default: for an
+            output shape of 3 dimensions.
+
+    Returns:
+        tuple: (Input layer, continuing from its output `data_name`; projection layer).
+
+    Example:
+        >>> inp, out = get_in_out_layers('classification', 784, 10)
+        >>> net = Network.from_layer(inp >> layers.FullyConnected(1000) >> out)
+    """
+    if task_type not in _OUTPUT_LAYERS:
+        raise ValueError(f"task_type must be one of {', '.join(_OUTPUT_LAYERS)}, "
+                         f"got {task_type!r}")
+    in_shape, out_shape = _as_shape(in_shape), _as_shape(out_shape)
+    outlayer_name = outlayer_name or 'Output'
+    projection = _make_projection(out_shape, use_conv,
+                                  projection_name or f'{outlayer_name}_projection')
+    targets_shape = out_shape[:-1] + (1,) if task_type == 'classification' else out_shape
+    shapes = {data_name: ('T', 'B') + in_shape, targets_name: ('T', 'B') + targets_shape}
+    if mask_name:
+        shapes[mask_name] = ('T', 'B', 1)
+    inp = layers.Input(shapes)
+    out = getattr(layers, _OUTPUT_LAYERS[task_type])(name=outlayer_name)
+    projection >> out
+    inp - targets_name >> 'targets' - out
+    if mask_name:
+        mask = layers.Mask()
+        out - 'loss' >> mask >> layers.Loss()
+        inp - mask_name >> 'mask' - mask
+    else:
+        out - 'loss' >> layers.Loss()
+    return inp - data_name, projection
+
+
+def create_net_from_spec(task_type, in_shape, out_shape, spec, data_name='default',
+                         targets_name='targets', mask_name=None, use_conv=None):
+    """A complete, initialized network from a line like 'F50 F20 F50'.
+
+    Each layer is a capital letter and its arguments:
+        F10   FullyConnected(10)         R10  Recurrent(10)        L10  Lstm(10)
+        D.2   Dropout(.2), or just D     B    BatchNorm()
+        C32:3 Convolution2D of 32 filters, kernel size 3
+        P3    Pooling2D of window size 3, by maximum; Pa3 by average
+    After the letter F, R, L and C take an activation: l(inear), r(el), s(igmoid), t(anh), e(l).
+    Convolution2D and Pooling2D end with padding and stride: 'C32:3p1s2'. Arguments are separated
+    by nothing, blanks, ':', '/' or '|', layers by nothing, blanks, ',', '-', '>' or ';'.
+
+    Args:
+        spec (str): as above; empty for the projection alone.
+        others: see `get_in_out_layers`.
+
+    Returns:
+        Network: with `output_name` set, initialized with DenseSqrtFanInOut where there is an
+        activation and Gaussian elsewhere.
+
+    Raises:
+        ValueError: the spec is wrong; the message quotes the part.
+
+    Example:
+        >>> net = create_net_from_spec('classification', (32, 32, 3), 10,
+        ...                            'C32:5p2 P3s2 C32:5p2 P3s2 C64:5p2 P3s2 F64')
+    """
+    current, projection = get_in_out_layers(task_type, in_shape, out_shape, data_name,
+                                            targets_name, mask_name=mask_name, use_conv=use_conv)
+    for type_name, kwargs in parse_spec(spec):
+        current = current >> getattr(layers, type_name)(**kwargs)
+    net = Network.from_layer(current >> projection)
+    net.output_name = 'Output.outputs.predictions'
+    initializers = {name: DenseSqrtFanInOut(_nearest_scale(layer.kwargs['activation']))
+                    for name, layer in net.layers.items() if 'activation' in layer.kwargs}
+    net.initialize({**initializers, 'default': Gaussian(), 'fallback': Gaussian()})
+    return net
+
+
+create_network_from_spec = create_net_from_spec
+
+
+def evaluate(network, iter, scorers=(), out_name='', targets_name='targets', mask_name=None):
+    """The losses and scores of a network on the data of an iterator.
+
+    Args:
+        network (Network): what to evaluate.
+        iter (DataIterator): gives the data.
+        scorers (list[Scorer]): what to score. The names that a scorer has itself come first.
+        out_name (str): path of the output to score; empty: the output of the network.
+        targets_name (str): name of the targets in the data.
+        mask_name (str | None): name of a mask in the data.
+
+    Returns:
+        OrderedDict: losses averaged over all sequences, then scores by name.
+    """
+    keeper = ScoreKeeper(network, scorers, out_name, targets_name, mask_name)
+    for data in iter(handler=network.handler):
+        network.provide_external_data(data)
+        network.forward_pass()
+        keeper.add_batch()
+    return keeper.get_results()
+
+
+def get_network_info(network):
+    """A text with the shapes of all parameters, inputs and outputs, layer by layer."""
+    total = network.get('parameters').size
+    lines = [f'total number of parameters: {total}']
+    for name, layer in network.layers.items():
+        lines.append(name)
+        count = 0
+        for parameter, structure in layer.parameter_shapes.items():
+            lines.append(f'\t{parameter}{structure.shape}')
+            count += structure.feature_size
+        lines += [f'number of parameters:{count}',
+                  'input shapes:', _list_shapes(layer.in_shapes),
+                  'output shapes:', _list_shapes(layer.out_shapes), '-' * 80]
+    return '\n'.join(lines)
+
+
+def print_network_info(network):
+    """Print what `get_network_info` tells."""
+    print('=' * 30 + ' Network information ' + '=' * 30)
+    print(get_network_info(network))
+
+
+def _list_shapes(shapes):
+    return '\t'.join(f'{port}{structure.feature_shape}' for port, structure in shapes.items())
+
+
+def _as_shape(shape):
+    return (shape,) if hasattr(shape, '__index__') else tuple(shape)
+
+
+def _make_projection(out_shape, use_conv, name):
+    if use_conv is None:
+        use_conv = {1: False, 3: True}.get(len(out_shape))
+    if use_conv is None:
+        raise ValueError("an output shape has 1 or 3 dimensions unless use_conv is given, "
+                         f"got {out_shape}")
+    if use_conv:
+        return layers.Convolution2D(out_shape[-1], (1, 1), activation='linear', name=name)
+    return layers.FullyConnected(out_shape, activation='linear', name=name)
+
+
+def _nearest_scale(activation):
+    """DenseSqrtFanInOut knows no scale for exponential linear units; rel comes nearest."""
+    return 'rel' if activation == 'el' else activation
