@@ -1,0 +1,241 @@
+/* gemm_tmpl.c - out (+)= op(a) op(b), then bias and activation.
+ *
+ * plan_cut() is the one place that decides, by shape alone: tiny products run at once on the caller; the others are cut into
+ * tiles of the output, and if these are few and k is large, k is cut as well (then the parts are summed in order). A tile is
+ * computed by BLAS on the thread that has it, or by the register tile over panels of op(b) packed in its scratch. So the bits
+ * do not depend on the number of threads. */
+#include <string.h>
+
+#include "handlers/cpu/blas.h"
+#include "handlers/cpu/kernels.h"
+
+enum {
+    TINY = 1 << 12,       /* multiplications below which nothing is worth its preparation */
+    SERIAL = 1 << 17,     /* multiplications that one thread does sooner than the pool starts */
+    PANEL_K = 1024,       /* rows of a packed panel */
+    MIN_TILES = 8,        /* with fewer, k is cut too */
+    MIN_K = 1024          /* of a part */
+};
+
+typedef struct gemm_job {
+    const product *p;
+    int64_t  tile_m, tile_n, tiles_m, tiles_n; /* of the output */
+    int64_t  tile_k, parts;                    /* of k */
+    real    *part;                             /* parts x m x n, if parts > 1 */
+    real    *panels;                           /* PANEL_K x NR for each thread, if there is no BLAS */
+    const bs_blas *blas;
+} gemm_job;
+
+/* ---- one piece: rows [i, i + m) and columns [j, j + n) of the output, sums over [k, k + depth) ---- */
+
+typedef struct piece {
+    int64_t i, m, j, n, k, depth;
+    real   *out;
+    int64_t out_pitch;
+    int     add;
+} piece;
+
+static const real *a_at(const product *p, int64_t i, int64_t k)
+{
+    return p->a + (p->transa ? k * p->a_pitch + i : i * p->a_pitch + k);
+}
+
+static const real *b_at(const product *p, int64_t k, int64_t j)
+{
+    return p->b + (p->transb ? j * p->b_pitch + k : k * p->b_pitch + j);
+}
+
+static void piece_by_blas(const bs_blas *blas, const product *p, const piece *q)
+{
+    const real *a = a_at(p, q->i, q->k), *b = b_at(p, q->k, q->j);
+#if BS_REAL_BITS == 32
+    blas->sgemm(BS_BLAS_ROW_MAJOR, p->transa ? BS_BLAS_TRANS : BS_BLAS_NO_TRANS, p->transb ? BS_BLAS_TRANS : BS_BLAS_NO_TRANS,
+                (int)q->m, (int)q->n, (int)q->depth, 1.0f, a, (int)p->a_pitch, b, (int)p->b_pitch, q->add ? 1.0f : 0.0f, q->out,
+                (int)q->out_pitch);
+#else
+    blas->dgemm(BS_BLAS_ROW_MAJOR, p->transa ? BS_BLAS_TRANS : BS_BLAS_NO_TRANS, p->transb ? BS_BLAS_TRANS : BS_BLAS_NO_TRANS,
+                (int)q->m, (int)q->n, (int)q->depth, 1.0, a, (int)p->a_pitch, b, (int)p->b_pitch, q->add ? 1.0 : 0.0, q->out,
+                (int)q->out_pitch);
+#endif
+}
+
+/* One panel of columns, and all rows of the piece. */
+static void piece_panel(const product *p, const piece *q, const real *panel, int64_t j, int64_t k, int64_t depth)
+{
+    const tile_loop loop = {.segments = 1, .length = depth, .a_step = p->transa ? p->a_pitch : 1, .b_step = NR};
+    const int64_t cols = min64(NR, q->n - j);
+    for (int64_t i = 0; i < q->m; i += MR) {
+        tile_rows rows = {.n = (int)min64(MR, q->m - i)};
+        for (int r = 0; r < rows.n; r++) {
+            rows.a[r] = a_at(p, q->i + i + r, k);
+            rows.out[r] = q->out + (i + r) * q->out_pitch + j;
+        }
+        K(tile)(&loop, &rows, panel, cols, NULL, q->add || k > q->k);
+    }
+}
+
+static void piece_by_tiles(const product *p, const piece *q, real *panel)
+{
+    for (int64_t j = 0; j < q->n; j += NR)
+        for (int64_t k = q->k; k < q->k + q->depth; k += PANEL_K) {
+            const int64_t depth = min64(PANEL_K, q->k + q->depth - k);
+            K(pack_panel)(panel, b_at(p, k, q->j + j), depth, min64(NR, q->n - j), p->transb ? 1 : p->b_pitch,
+                          p->transb ? p->b_pitch : 1);
+            piece_panel(p, q, panel, j, k, depth);
+        }
+}
+
+/* ---- bias and activation on rows that are finished ---- */
+
+static void finish_row(const product *p, real *out, int64_t j, int64_t n)
+{
+    if (p->bias) {
+        const real *bias = p->bias + j;
+        BS_IVDEP
+        for (int64_t c = 0; c < n; c++)
+            out[c] += bias[c];
+    }
+    K(activate_row)(p->activation, out, n);
+}
+
+static void tile_task(void *context, int64_t task, int thread)
+{
+    const gemm_job *g = context;
+    const product *p = g->p;
+    const int64_t part = task / (g->tiles_m * g->tiles_n), tile = task % (g->tiles_m * g->tiles_n);
+    piece q = {.i = tile / g->tiles_n * g->tile_m, .j = tile % g->tiles_n * g->tile_n, .k = part * g->tile_k};
+    q.m = min64(g->tile_m, p->m - q.i), q.n = min64(g->tile_n, p->n - q.j), q.depth = min64(g->tile_k, p->k - q.k);
+    q.out_pitch = g->parts > 1 ? p->n : p->out_pitch;
+    q.out = (g->parts > 1 ? g->part + part * p->m * p->n : p->out) + q.i * q.out_pitch + q.j;
+    q.add = g->parts == 1 && p->add;
+    if (g->blas)
+        piece_by_blas(g->blas, p, &q);
+    else
+        piece_by_tiles(p, &q, g->panels + (int64_t)thread * PANEL_K * NR);
+    if (g->parts == 1 && (p->bias || p->activation != BS_LINEAR))
+        for (int64_t i = 0; i < q.m; i++)
+            finish_row(p, q.out + i * q.out_pitch, q.j, q.n);
+}
+
+static void add_parts_row(void *context, int64_t row)
+{
+    const gemm_job *g = context;
+    const product *p = g->p;
+    real *out = p->out + row * p->out_pitch;
+    for (int64_t part = 0; part < g->parts; part++) {
+        const real *x = g->part + (part * p->m + row) * p->n;
+        const int add = p->add || part > 0;
+        BS_IVDEP
+        for (int64_t j = 0; j < p->n; j++)
+            out[j] = add ? out[j] + x[j] : x[j];
+    }
+    finish_row(p, out, 0, p->n);
+}
+
+/* ---- products without preparation ---- */
+
+static real dot(const real *a, int64_t a_step, const real *b, int64_t n)
+{
+    enum { LANES = 8 };
+    real lane[LANES] = {0}, sum = 0;
+    int64_t k = 0;
+    for (; k + LANES <= n; k += LANES)
+        for (int l = 0; l < LANES; l++)
+            lane[l] += a[(k + l) * a_step] * b[k + l];
+    for (; k < n; k++)
+        sum += a[k * a_step] * b[k];
+    for (int l = 0; l < LANES; l++)
+        sum += lane[l];
+    return sum;
+}
+
+static void tiny(const product *p)
+{
+    const int64_t a_step = p->transa ? p->a_pitch : 1;
+    for (int64_t i = 0; i < p->m; i++) {
+        const real *a = a_at(p, i, 0);
+        real *out = p->out + i * p->out_pitch;
+        if (!p->add)
+            memset(out, 0, (size_t)p->n * sizeof(real));
+        if (p->transb)
+            for (int64_t j = 0; j < p->n; j++)
+                out[j] += dot(a, a_step, b_at(p, 0, j), p->k);
+        for (int64_t k = 0; k < p->k && !p->transb; k++) {
+            const real x = a[k * a_step], *b = b_at(p, k, 0);
+            BS_IVDEP
+            for (int64_t j = 0; j < p->n; j++)
+                out[j] += x * b[j];
+        }
+        finish_row(p, out, 0, p->n);
+    }
+}
+
+/* ---- cutting ---- */
+
+static int64_t even_cut(int64_t n, int64_t most, int64_t unit) /* size of pieces of at most `most`, nearly equal */
+{
+    const int64_t pieces = div_up(n, most);
+    return div_up(div_up(n, pieces), unit) * unit;
+}
+
+static void plan_cut(gemm_job *g)
+{
+    const product *p = g->p;
+    const int64_t most_m = 192, work = 1 << 22; /* multiplications of a tile */
+    int64_t n = work / (min64(p->m, most_m) * p->k);
+    n = n < 4 * NR ? 4 * NR : n > 512 ? 512 : n;
+    g->tile_m = even_cut(p->m, most_m, MR);
+    g->tile_n = even_cut(p->n, n, NR);
+    g->tiles_m = div_up(p->m, g->tile_m);
+    g->tiles_n = div_up(p->n, g->tile_n);
+    g->parts = 1;
+    g->tile_k = p->k;
+    if (g->tiles_m * g->tiles_n < MIN_TILES && p->k >= 2 * MIN_K) {
+        g->tile_k = even_cut(p->k, p->k > MIN_TILES * MIN_K ? div_up(p->k, MIN_TILES) : MIN_K, 1);
+        g->parts = div_up(p->k, g->tile_k);
+    }
+}
+
+void K(gemm)(bs_handler *h, const product *p)
+{
+    if (p->m == 0 || p->n == 0)
+        return;
+    if (p->m * p->n * p->k <= TINY) {
+        tiny(p);
+        return;
+    }
+    const bs_mark mark = bs_scratch_mark(h);
+    gemm_job g = {.p = p, .blas = bs_blas_get()};
+    plan_cut(&g);
+    const int64_t tasks = g.parts * g.tiles_m * g.tiles_n;
+    if (!g.blas && !(g.panels = bs_scratch_take(h, (size_t)bs_num_threads() * PANEL_K * NR * sizeof(real))))
+        return;
+    if (g.parts > 1 && !(g.part = bs_scratch_take(h, (size_t)(g.parts * p->m * p->n) * sizeof(real))))
+        return;
+    if (p->m * p->n * p->k < SERIAL)
+        for (int64_t task = 0; task < tasks; task++)
+            tile_task(&g, task, 0);
+    else
+        bs_parallel(tasks, tile_task, &g);
+    if (g.parts > 1)
+        K(each_row)(add_parts_row, &g, p->m, p->n * g.parts);
+    bs_scratch_release(h, mark);
+}
+
+static void dot_mm(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ out, int transa, int transb, int add)
+{
+    const bs_array am = bs_matrix(a, 1), bm = bs_matrix(b, 1), om = bs_matrix(out, 1);
+    K(gemm)(h, &(product){.m = om.dim[0], .n = om.dim[1], .k = am.dim[transa ? 0 : 1], .a = am.data, .b = bm.data,
+                          .out = om.data, .a_pitch = am.pitch, .b_pitch = bm.pitch, .out_pitch = om.pitch,
+                          .transa = transa != 0, .transb = transb != 0, .add = add, .activation = BS_LINEAR});
+}
+
+void K(dot_mm)(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ out, int transa, int transb)
+{
+    dot_mm(h, a, b, out, transa, transb, 0);
+}
+
+void K(dot_add_mm)(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ out, int transa, int transb)
+{
+    dot_mm(h, a, b, out, transa, transb, 1);
+}

@@ -1,0 +1,55 @@
+/* ids_tmpl.c - operations that take class ids, which are numbers of the handler's dtype. An id that is out of range, negative
+ * or fractional sets the handle's error to BS_INDEX, for the lowest such row; nothing outside the arrays is touched. */
+#include <string.h>
+
+#include "handlers/cpu/kernels.h"
+
+void K(fail_id)(bs_handler *h, real id, int64_t row, int64_t n)
+{
+    bs_fail(&h->error, BS_INDEX, "target id %.9g in row %lld is out of range [0, %lld)", (double)id, (long long)row,
+            (long long)n);
+}
+
+typedef struct ids_job {
+    bs_array m, v, out;
+    int64_t  lowest; /* first row with a wrong id */
+} ids_job;
+
+static void binarize_row(void *job, int64_t row)
+{
+    ids_job *j = job;
+    const int64_t n = j->out.dim[1];
+    const real id = *element(&j->v, row);
+    real *out = (real *)j->out.data + row * j->out.pitch;
+    memset(out, 0, (size_t)n * sizeof(real));
+    if (is_id(id, n))
+        out[(int64_t)id] = 1;
+    else
+        note_row(&j->lowest, row);
+}
+
+void K(binarize_v)(bs_handler *h, bs_a_ v, bs_a_ out)
+{
+    ids_job j = {.v = *v, .out = bs_matrix(out, 1), .lowest = INT64_MAX};
+    K(each_row)(binarize_row, &j, j.out.dim[0], j.out.dim[1]);
+    if (j.lowest != INT64_MAX)
+        K(fail_id)(h, *element(v, j.lowest), j.lowest, j.out.dim[1]);
+}
+
+static void index_row(void *job, int64_t row)
+{
+    ids_job *j = job;
+    const real id = *element(&j->v, row);
+    if (is_id(id, j->m.dim[1]))
+        *element(&j->out, row) = ((const real *)j->m.data)[row * j->m.pitch + (int64_t)id];
+    else
+        note_row(&j->lowest, row);
+}
+
+void K(index_m_by_v)(bs_handler *h, bs_a_ m, bs_a_ v, bs_a_ out)
+{
+    ids_job j = {.m = bs_matrix(m, 1), .v = *v, .out = *out, .lowest = INT64_MAX};
+    K(each_row)(index_row, &j, j.m.dim[0], MATHS_COST);
+    if (j.lowest != INT64_MAX)
+        K(fail_id)(h, *element(v, j.lowest), j.lowest, j.m.dim[1]);
+}

@@ -1,0 +1,20 @@
+/* table_tmpl.c - the table of operations of one compilation: every REQUIRED row of ops.def, and the fusions that this handler
+ * has itself. */
+#include "handlers/cpu/kernels.h"
+
+#define FILL_REQUIRED(name) ops->name = K(name);
+#define FILL_OPTIONAL(name)
+
+void K(fill_table)(bs_device *device)
+{
+    bs_ops *ops = &device->ops;
+#define BS_OP(name, need, rule, signature, arguments, formula) FILL_##need(name)
+#include "handlers/ops.def"
+    ops->linear_act = K(linear_act);
+    ops->softmax_ce = K(softmax_ce);
+    ops->softmax_ce_deriv = K(softmax_ce_deriv);
+    ops->dropout = K(dropout);
+    ops->sgd_step = K(sgd_step);
+    ops->momentum_step = K(momentum_step);
+    device->is_fully_finite = K(is_fully_finite);
+}

@@ -1,0 +1,85 @@
+/* fallback.c - each optional operation (a fusion) in terms of required ones, for handlers that do not fuse it.
+ * They run through the forwarders, so a failure stops the rest. */
+#include "handlers/fallback.h"
+
+static bs_array as_row(const bs_array *vector) /* (N,) or (1, N) -> (1, N) */
+{
+    bs_array row = *vector;
+    if (row.ndim == 1)
+        row = bs_array_packed(row.data, row.dtype, 2, (const int64_t[]){1, vector->dim[0]});
+    return row;
+}
+
+static void activate(bs_handler *h, const bs_array *y, int activation)
+{
+    switch ((bs_activation)activation) {
+    case BS_REL: bs_rel(h, y, y); break;
+    case BS_TANH: bs_tanh(h, y, y); break;
+    case BS_SIGMOID: bs_sigmoid(h, y, y); break;
+    case BS_EL: bs_el(h, y, y); break;
+    case BS_LINEAR:
+    case BS_N_ACTIVATIONS: break;
+    }
+}
+
+static void linear_act(bs_handler *h, bs_a_ x, bs_a_ w, bs_a_ bias, bs_a_ y, int activation)
+{
+    const bs_array row = as_row(bias);
+    bs_dot_mm(h, x, w, y, 0, 1);
+    bs_add_mv(h, y, &row, y);
+    activate(h, y, activation);
+}
+
+static bs_array as_matrix(const bs_array *a) /* (..., C) -> (rows, C) */
+{
+    return bs_matrix(a, a->ndim - 1);
+}
+
+static void softmax_ce(bs_handler *h, bs_a_ x, bs_a_ targets, bs_a_ p, bs_a_ loss)
+{
+    const bs_array p_m = as_matrix(p), targets_m = as_matrix(targets), loss_m = as_matrix(loss);
+    bs_softmax_m(h, x, p);
+    bs_index_m_by_v(h, &p_m, &targets_m, &loss_m);
+    bs_clip_t(h, loss, 1e-6, 1.0, loss);
+    bs_log_t(h, loss, loss);
+    bs_mult_st(h, -1.0, loss, loss);
+}
+
+static void softmax_ce_deriv(bs_handler *h, bs_a_ p, bs_a_ targets, bs_a_ dloss, bs_a_ dx)
+{
+    const bs_array dx_m = as_matrix(dx), targets_m = as_matrix(targets), dloss_m = as_matrix(dloss);
+    bs_binarize_v(h, &targets_m, &dx_m);
+    bs_subtract_tt(h, p, dx, dx);
+    bs_mult_mv(h, &dx_m, &dloss_m, &dx_m);
+}
+
+static void dropout(bs_handler *h, double drop_prob, bs_a_ x, bs_a_ mask, bs_a_ y)
+{
+    bs_generate_probability_mask(h, mask, 1.0 - drop_prob);
+    bs_mult_tt(h, x, mask, y);
+    bs_mult_st(h, 1.0 / (1.0 - drop_prob), y, y);
+}
+
+static void sgd_step(bs_handler *h, double rate, bs_a_ g, bs_a_ update, bs_a_ p)
+{
+    bs_mult_st(h, -rate, g, update);
+    bs_add_tt(h, p, update, p);
+}
+
+static void momentum_step(bs_handler *h, double rate, double momentum, bs_a_ g, bs_a_ v, bs_a_ p)
+{
+    bs_mult_st(h, momentum, v, v);
+    bs_mult_add_st(h, -rate, g, v);
+    bs_add_tt(h, p, v, p);
+}
+
+#define FILL_REQUIRED(name)
+#define FILL_OPTIONAL(name) \
+    if (!ops->name)         \
+        ops->name = name;
+
+void bs_fallback_fill(bs_ops *ops)
+{
+#define BS_OP(name, need, rule, signature, arguments, formula) FILL_##need(name)
+#include "handlers/ops.def"
+}

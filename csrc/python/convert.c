@@ -1,0 +1,174 @@
+/* convert.c - see convert.h. */
+#include "python/convert.h"
+
+#include "python/numpy_api.h"
+
+static int type_number(bs_dtype dtype)
+{
+    return dtype == BS_F64 ? NPY_DOUBLE : NPY_FLOAT;
+}
+
+int bs_dtype_of(PyObject *value)
+{
+    PyArray_Descr *descr = NULL;
+    int dtype = -1;
+    if (!PyArray_DescrConverter(value, &descr))
+        return -1;
+    if (descr && PyDataType_ISNOTSWAPPED(descr) && descr->type_num == NPY_FLOAT)
+        dtype = BS_F32;
+    else if (descr && PyDataType_ISNOTSWAPPED(descr) && descr->type_num == NPY_DOUBLE)
+        dtype = BS_F64;
+    else
+        PyErr_Format(PyExc_TypeError, "dtype must be float32 or float64, not %R", value);
+    Py_XDECREF(descr);
+    return dtype;
+}
+
+/* The stride of dimension d in elements, or -1 if the elements do not lie on a grid of that size. */
+static int64_t stride_of(PyArrayObject *a, int d)
+{
+    const npy_intp stride = PyArray_STRIDE(a, d), size = PyArray_ITEMSIZE(a);
+    return stride % size == 0 ? stride / size : -1;
+}
+
+/* Describes an array of up to BS_MAX_NDIM dimensions in place: the last dimensions packed, those before at one pitch. Returns
+ * 0 if its strides cannot be said so. */
+static int express(PyArrayObject *a, bs_array *out)
+{
+    const int ndim = PyArray_NDIM(a);
+    int lead = ndim;
+    int64_t packed = 1, expected, pitch = 0;
+    *out = (bs_array){.data = PyArray_DATA(a), .ndim = (int8_t)ndim};
+    for (int d = 0; d < ndim; d++)
+        out->dim[d] = PyArray_DIM(a, d);
+    while (lead > 0 && (out->dim[lead - 1] == 1 || stride_of(a, lead - 1) == packed))
+        packed *= out->dim[--lead];
+    if (PyArray_SIZE(a) == 0)
+        lead = 0;
+    if (lead == ndim && ndim > 0)
+        return 0; /* a row of one element each: matrices want the last dimension packed */
+    out->lead = (int8_t)lead;
+    out->pitch = bs_cols(out);
+    if (lead == 0)
+        return 1;
+    expected = 0;
+    for (int d = lead - 1; d >= 0; d--) {
+        if (out->dim[d] == 1)
+            continue;
+        const int64_t stride = stride_of(a, d);
+        if (expected == 0)
+            pitch = expected = stride;
+        if (stride != expected || pitch < packed)
+            return 0;
+        expected *= out->dim[d];
+    }
+    out->pitch = pitch > packed ? pitch : packed;
+    return 1;
+}
+
+/* More dimensions than the engine has: the first ones are folded into one. a is C-contiguous. */
+static void fold(PyArrayObject *a, bs_array *out)
+{
+    const int surplus = PyArray_NDIM(a) - BS_MAX_NDIM;
+    int64_t dim[BS_MAX_NDIM];
+    dim[0] = 1;
+    for (int d = 0; d <= surplus; d++)
+        dim[0] *= PyArray_DIM(a, d);
+    for (int d = 1; d < BS_MAX_NDIM; d++)
+        dim[d] = PyArray_DIM(a, d + surplus);
+    *out = bs_array_packed(PyArray_DATA(a), BS_F32, BS_MAX_NDIM, dim);
+}
+
+static int describe(PyArrayObject *a, bs_dtype dtype, bs_array *out)
+{
+    if (PyArray_TYPE(a) != type_number(dtype) || !PyArray_ISBEHAVED_RO(a))
+        return 0;
+    if (PyArray_NDIM(a) > BS_MAX_NDIM) {
+        if (!PyArray_IS_C_CONTIGUOUS(a))
+            return 0;
+        fold(a, out);
+    } else if (!express(a, out)) {
+        return 0;
+    }
+    out->dtype = (int8_t)dtype;
+    return 1;
+}
+
+static PyObject *given_array(PyObject *value, bs_arg_kind kind, const char *op, const char *name)
+{
+    if (kind == BS_ARG_IN)
+        return PyArray_FROM_O(value);
+    if (!PyArray_Check(value)) {
+        PyErr_Format(PyExc_TypeError, "%s: '%s' must be a numpy array, not %.100s", op, name, Py_TYPE(value)->tp_name);
+        return NULL;
+    }
+    if (!PyArray_ISWRITEABLE((PyArrayObject *)value)) {
+        PyErr_Format(PyExc_ValueError, "%s: '%s' is read-only", op, name);
+        return NULL;
+    }
+    return Py_NewRef(value);
+}
+
+int bs_argument_open(bs_argument *argument, bs_array *array, PyObject *value, bs_dtype dtype, bs_arg_kind kind,
+                     const char *op, const char *name)
+{
+    *argument = (bs_argument){.given = given_array(value, kind, op, name)};
+    if (!argument->given)
+        return -1;
+    PyArrayObject *given = (PyArrayObject *)argument->given;
+    if (PyArray_ISCOMPLEX(given)) {
+        PyErr_Format(PyExc_TypeError, "%s: '%s' is complex, operations take real numbers", op, name);
+        return -1;
+    }
+    if (describe(given, dtype, array)) {
+        argument->used = Py_NewRef(argument->given);
+        return 0;
+    }
+    argument->used = PyArray_FromArray(given, PyArray_DescrFromType(type_number(dtype)),
+                                       NPY_ARRAY_CARRAY | NPY_ARRAY_ENSURECOPY | NPY_ARRAY_FORCECAST);
+    if (!argument->used)
+        return -1;
+    argument->writes = kind != BS_ARG_IN;
+    BS_ASSERT(describe((PyArrayObject *)argument->used, dtype, array));
+    return 0;
+}
+
+int bs_argument_write_back(bs_argument *argument)
+{
+    if (!argument->writes)
+        return 0;
+    PyArrayObject *given = (PyArrayObject *)argument->given, *used = (PyArrayObject *)argument->used;
+    PyObject *cast = PyArray_FromArray(used, (PyArray_Descr *)Py_NewRef((PyObject *)PyArray_DESCR(given)),
+                                       NPY_ARRAY_FORCECAST);
+    if (!cast)
+        return -1;
+    const int status = PyArray_CopyInto(given, (PyArrayObject *)cast);
+    Py_DECREF(cast);
+    return status;
+}
+
+void bs_argument_close(bs_argument *argument)
+{
+    Py_CLEAR(argument->given);
+    Py_CLEAR(argument->used);
+}
+
+static int same_array(PyArrayObject *a, PyArrayObject *b)
+{
+    return PyArray_DATA(a) == PyArray_DATA(b) && PyArray_TYPE(a) == PyArray_TYPE(b) &&
+           PyArray_NDIM(a) == PyArray_NDIM(b) &&
+           PyArray_CompareLists(PyArray_DIMS(a), PyArray_DIMS(b), PyArray_NDIM(a)) &&
+           PyArray_CompareLists(PyArray_STRIDES(a), PyArray_STRIDES(b), PyArray_NDIM(a));
+}
+
+int bs_argument_hidden_overlap(const bs_argument *a, const bs_argument *b)
+{
+    if (a->given == a->used && b->given == b->used)
+        return 0;
+    if (same_array((PyArrayObject *)a->given, (PyArrayObject *)b->given))
+        return 0;
+    PyObject *answer = PyObject_CallFunctionObjArgs(bs_the_core.shares_memory, a->given, b->given, NULL);
+    const int shares = answer ? PyObject_IsTrue(answer) : -1;
+    Py_XDECREF(answer);
+    return shares;
+}

@@ -1,0 +1,49 @@
+/* core.h - what the files of this room share. Each file is one Python type or one job; this room translates and computes
+ * nothing.
+ *
+ * The state is one struct for the process: the module refuses a second interpreter, as NumPy does. */
+#ifndef BS_PYTHON_CORE_H
+#define BS_PYTHON_CORE_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "handlers/handler.h"
+#include "handlers/op_info.h"
+
+typedef struct bs_core {
+    PyObject *validation_error, *network_error, *layer_error; /* brainstorm.utils.ValidationError and its children */
+    PyTypeObject *stream_type, *handler_type;
+    PyObject *float32, *float64;                              /* numpy.float32, numpy.float64 */
+    PyObject *shares_memory;                                  /* numpy.shares_memory */
+} bs_core;
+
+extern bs_core bs_the_core;
+
+/* ---- errors.c ---- */
+
+int       bs_errors_add(PyObject *module);
+PyObject *bs_raise(const bs_error *err); /* sets the exception of err->code (BS_CALLBACK keeps the one set); returns NULL */
+
+/* ---- stream.c: RandomStream ---- */
+
+int        bs_stream_type_add(PyObject *module);
+bs_stream *bs_stream_of(PyObject *stream); /* lives as long as the object; TypeError and NULL for other objects */
+
+/* ---- handler.c: Handler ---- */
+
+int        bs_handler_type_add(PyObject *module);
+bs_device *bs_handler_device(PyObject *handler); /* borrowed; TypeError and NULL for other objects */
+
+/* ---- layer types, Network and Stepper ---- */
+
+int bs_layer_types_add(PyObject *module);
+int bs_network_type_add(PyObject *module);
+int bs_stepper_type_add(PyObject *module);
+
+/* ---- small things ---- */
+
+/* Adds a new reference to the module and drops it here. */
+int bs_module_add(PyObject *module, const char *name, PyObject *value);
+
+#endif
