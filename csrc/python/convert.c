@@ -129,7 +129,8 @@ int bs_argument_open(bs_argument *argument, bs_array *array, PyObject *value, bs
     if (!argument->used)
         return -1;
     argument->writes = kind != BS_ARG_IN;
-    BS_ASSERT(describe((PyArrayObject *)argument->used, dtype, array));
+    const int packed = describe((PyArrayObject *)argument->used, dtype, array);
+    BS_ASSERT(packed);
     return 0;
 }
 
@@ -171,4 +172,50 @@ int bs_argument_hidden_overlap(const bs_argument *a, const bs_argument *b)
     const int shares = answer ? PyObject_IsTrue(answer) : -1;
     Py_XDECREF(answer);
     return shares;
+}
+
+/* ---- whole arrays ---- */
+
+static void release_block(PyObject *capsule)
+{
+    bs_block_release(PyCapsule_GetPointer(capsule, "bs_block"));
+}
+
+PyObject *bs_array_to_numpy(const bs_array *array, bs_block *block)
+{
+    npy_intp dim[BS_MAX_NDIM], stride[BS_MAX_NDIM], step = (npy_intp)bs_dtype_size(array->dtype);
+    for (int d = array->ndim - 1; d >= 0; d--) {
+        if (d == array->lead - 1)
+            step = (npy_intp)array->pitch * (npy_intp)bs_dtype_size(array->dtype);
+        dim[d] = array->dim[d];
+        stride[d] = step;
+        step *= dim[d];
+    }
+    PyObject *out = PyArray_New(&PyArray_Type, array->ndim, dim, type_number((bs_dtype)array->dtype), stride, array->data, 0,
+                                NPY_ARRAY_WRITEABLE | NPY_ARRAY_ALIGNED, NULL);
+    if (!out || !block)
+        return out;
+    PyObject *capsule = PyCapsule_New(block, "bs_block", release_block);
+    if (!capsule) {
+        Py_DECREF(out);
+        return NULL;
+    }
+    bs_block_retain(block);
+    if (PyArray_SetBaseObject((PyArrayObject *)out, capsule) < 0) /* takes the capsule, also when it fails */
+        Py_CLEAR(out);
+    return out;
+}
+
+PyObject *bs_packed_from_python(PyObject *value, bs_dtype dtype, bs_array *out)
+{
+    PyObject *array = PyArray_FromAny(value, PyArray_DescrFromType(type_number(dtype)), 0, BS_MAX_NDIM,
+                                      NPY_ARRAY_CARRAY_RO | NPY_ARRAY_FORCECAST, NULL);
+    int64_t dim[BS_MAX_NDIM];
+    if (!array)
+        return NULL;
+    const int ndim = PyArray_NDIM((PyArrayObject *)array);
+    for (int d = 0; d < ndim; d++)
+        dim[d] = PyArray_DIM((PyArrayObject *)array, d);
+    *out = bs_array_packed(PyArray_DATA((PyArrayObject *)array), dtype, ndim, dim);
+    return array;
 }

@@ -8,8 +8,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-#include "handlers/handler.h"
-#include "handlers/op_info.h"
+#include "brainstorm.h"
 
 typedef struct bs_core {
     PyObject *validation_error, *network_error, *layer_error; /* brainstorm.utils.ValidationError and its children */
@@ -23,17 +22,29 @@ extern bs_core bs_the_core;
 /* ---- errors.c ---- */
 
 int       bs_errors_add(PyObject *module);
+PyObject *bs_layer_error(void);          /* LayerValidationError, borrowed */
+PyObject *bs_network_error(void);        /* NetworkValidationError, borrowed */
 PyObject *bs_raise(const bs_error *err); /* sets the exception of err->code (BS_CALLBACK keeps the one set); returns NULL */
 
 /* ---- stream.c: RandomStream ---- */
 
 int        bs_stream_type_add(PyObject *module);
+int        bs_is_stream(PyObject *value);
 bs_stream *bs_stream_of(PyObject *stream); /* lives as long as the object; TypeError and NULL for other objects */
 
 /* ---- handler.c: Handler ---- */
 
 int        bs_handler_type_add(PyObject *module);
+int        bs_is_handler(PyObject *value);
 bs_device *bs_handler_device(PyObject *handler); /* borrowed; TypeError and NULL for other objects */
+
+/* ---- convert.c ---- */
+
+/* A live ndarray of memory that the host can read and write; it keeps the block (NULL: nothing) alive. */
+PyObject *bs_array_to_numpy(const bs_array *array, bs_block *block);
+
+/* A C-contiguous ndarray of the dtype with the numbers of value, and *out as a view of it. */
+PyObject *bs_packed_from_python(PyObject *value, bs_dtype dtype, bs_array *out);
 
 /* ---- layer types, Network and Stepper ---- */
 

@@ -19,6 +19,16 @@ static PyObject *exception_of(bs_status code)
     return PyExc_RuntimeError;
 }
 
+PyObject *bs_layer_error(void)
+{
+    return bs_the_core.layer_error;
+}
+
+PyObject *bs_network_error(void)
+{
+    return bs_the_core.network_error;
+}
+
 PyObject *bs_raise(const bs_error *err)
 {
     if (err->code != BS_CALLBACK || !PyErr_Occurred())

@@ -25,9 +25,14 @@ static handler_object *opened(PyObject *self)
     return NULL;
 }
 
+int bs_is_handler(PyObject *value)
+{
+    return PyObject_TypeCheck(value, bs_the_core.handler_type);
+}
+
 bs_device *bs_handler_device(PyObject *handler)
 {
-    if (!PyObject_TypeCheck(handler, bs_the_core.handler_type)) {
+    if (!bs_is_handler(handler)) {
         PyErr_Format(PyExc_TypeError, "expected a Handler, not %.100s", Py_TYPE(handler)->tp_name);
         return NULL;
     }

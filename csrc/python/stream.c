@@ -6,9 +6,14 @@ typedef struct stream_object {
     bs_stream stream;
 } stream_object;
 
+int bs_is_stream(PyObject *value)
+{
+    return PyObject_TypeCheck(value, bs_the_core.stream_type);
+}
+
 bs_stream *bs_stream_of(PyObject *stream)
 {
-    if (!PyObject_TypeCheck(stream, bs_the_core.stream_type)) {
+    if (!bs_is_stream(stream)) {
         PyErr_Format(PyExc_TypeError, "expected a RandomStream, not %.100s", Py_TYPE(stream)->tp_name);
         return NULL;
     }
