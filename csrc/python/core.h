@@ -12,7 +12,7 @@
 
 typedef struct bs_core {
     PyObject *validation_error, *network_error, *layer_error; /* brainstorm.utils.ValidationError and its children */
-    PyTypeObject *stream_type, *handler_type;
+    PyTypeObject *stream_type, *handler_type, *network_type, *stepper_type;
     PyObject *float32, *float64;                              /* numpy.float32, numpy.float64 */
     PyObject *shares_memory;                                  /* numpy.shares_memory */
 } bs_core;
@@ -50,6 +50,7 @@ PyObject *bs_packed_from_python(PyObject *value, bs_dtype dtype, bs_array *out);
 
 int bs_layer_types_add(PyObject *module);
 int bs_network_type_add(PyObject *module);
+int bs_is_network(PyObject *value);
 int bs_stepper_type_add(PyObject *module);
 
 /* ---- small things ---- */

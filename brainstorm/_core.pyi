@@ -1,0 +1,169 @@
+"""The engine. Everything that computes is here; the Python package around it wires, schedules and describes.
+
+A *spec* of a buffer is the tuple ``(shape, context_size, is_backward_only)`` with ``shape`` as users write it:
+``('T', 'B', 10)``, ``('B', 3)`` or ``(5, 7)``.
+"""
+
+from typing import Any, Callable, Mapping, Optional, Sequence, Union
+
+import numpy as np
+
+Spec = tuple[tuple[Union[int, str], ...], int, bool]
+
+class ValidationError(ValueError): ...
+class NetworkValidationError(ValidationError): ...
+class LayerValidationError(ValidationError): ...
+
+# ---- the machine ----
+
+def set_num_threads(n: int) -> None:
+    """Use n threads (1 to 256). Results do not depend on it. ValueError / TypeError otherwise."""
+
+def num_threads() -> int: ...
+def info() -> dict[str, Any]:
+    """{'threads': int, 'instruction_set': str, 'blas': str, 'handlers': tuple of str}."""
+
+def fail_allocation(n: int) -> None:
+    """For tests: the n-th allocation of the engine from now on fails; 0: none."""
+
+def allocation_count() -> int:
+    """For tests: how many allocations the engine has made so far."""
+
+def live_allocation_count() -> int:
+    """For tests: how many of them are not freed."""
+
+operations: tuple[dict[str, Any], ...]
+"""Every operation of a handler: {'name': str, 'formula': str, 'required': bool, 'args': ((name, kind), ...)} with kind one
+of 'in', 'out', 'inout', 'number', 'int', 'flag', 'axis', 'pair', 'activation'."""
+
+layer_types: dict[str, dict[str, Any]]
+"""Every built-in layer by name: {'inputs': ((port, template), ...), 'options': {name: default}}; an option that must be given
+is absent from no dict: its default is `required`."""
+
+required: object
+
+# ---- handlers ----
+
+class RandomStream:
+    """A Philox4x32-10 stream: element i of draw n depends on (key, n, i) alone."""
+
+    def __init__(self, key: int = 0) -> None: ...
+    @property
+    def key(self) -> int: ...
+    draw: int  # number of the next draw
+    def restart(self, key: int) -> None:
+        """Set the key and go back to draw 0."""
+
+class Handler:
+    """An opened handler. Has one method per row of `operations`, with the argument names listed there.
+
+    Subclassable. Raises KeyError for an unknown name, TypeError for a dtype that is not float32 or float64.
+    """
+
+    def __init__(self, name: str, dtype: Any, stream: RandomStream) -> None: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def dtype(self) -> Any: ...  # numpy.float32 or numpy.float64, the scalar type
+    stream: RandomStream  # what generate_probability_mask and fill_gaussian draw from
+    def is_fully_finite(self, a: np.ndarray) -> bool: ...
+
+# ---- networks ----
+
+Factory = Callable[
+    [dict[str, Spec]],
+    tuple[
+        Any,                       # the layer object, kept and handed out by Network.layer_infos
+        Sequence[str],             # input ports into which no deltas flow
+        Sequence[str],             # parameters without a gradient
+        dict[str, Spec],           # outputs
+        dict[str, Spec],           # parameters
+        dict[str, Spec],           # internals
+        Callable[[bool], None],    # forward(training_pass)
+        Callable[[], None],        # backward()
+    ],
+]
+"""What makes a layer that is written in Python, given the specs of its inputs. Deltas and gradients are zeroed before
+its backward is called."""
+
+class Network:
+    """A graph of layers, its memory and its program.
+
+    layers: (name, type, kwargs) in any order; type is the name of a built-in or a Factory (then kwargs is ignored).
+    connections: (start_layer, output_name, end_layer, input_name), in any order. `output_name` may be an output's name or
+        '..parameters.NAME' / '..internals.NAME'.
+    Raises NetworkValidationError (wiring), LayerValidationError (a layer's kwargs and input shapes), and whatever a
+    Factory raises.
+
+    Every method raises RuntimeError when another thread is inside, or when it is called from inside a pass.
+    `leaf` alone may be called by a Python layer during its own pass.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[tuple[str, Union[str, Factory], Mapping[str, Any]]],
+        connections: Sequence[tuple[str, str, str, str]],
+        handler: Handler,
+        stream: RandomStream,
+    ) -> None: ...
+    @property
+    def tree(self) -> dict[str, Any]:
+        """{'parameters': leaf, 'gradients': leaf, layer: {'inputs': {port: leaf}, 'outputs': ..., 'parameters': ...,
+        'internals': ..., 'input_deltas': ..., 'output_deltas': ..., 'gradients': ...}}, layers in execution order,
+        children in the documented order; a leaf is an int for `leaf()`."""
+
+    def layer_infos(self) -> list[dict[str, Any]]:
+        """In execution order: {'name', 'type' (name of the built-in or None), 'object' (of a Factory or None),
+        'kwargs' (with defaults filled in), 'in_shapes', 'out_shapes', 'parameter_shapes', 'internal_shapes': {name: Spec},
+        'without_gradient': tuple of parameter names}."""
+
+    def parameter_order(self) -> list[tuple[str, str]]:
+        """(layer, parameter) in the order of the flat vector."""
+
+    def context_leaves(self) -> list[tuple[str, str, str, int]]:
+        """(layer, 'outputs' | 'internals', name, leaf) of every forward buffer with a context slot."""
+
+    def leaf(self, index: int) -> np.ndarray:
+        """The live array. Backward memory is made at the first touch. RuntimeError for deltas that the last backward
+        pass left out (skip_input_deltas)."""
+
+    @property
+    def time_steps(self) -> int: ...
+    @property
+    def batch_size(self) -> int: ...
+    @property
+    def handler(self) -> Handler: ...
+    def set_handler(self, handler: Handler) -> None:
+        """Parameters and gradients move along; the other buffers are zero afterwards."""
+
+    stream: RandomStream  # what random operations of a pass draw from
+    skip_input_deltas: bool  # backward may leave out deltas into the Input layer
+    gradient_hook: Optional[Callable[[], None]]  # called at the end of every backward pass, also inside Stepper.run
+    def provide_external_data(self, data: Mapping[str, Any], all_inputs: bool = True) -> None: ...
+    def forward_pass(
+        self, training_pass: bool = False, context: Optional[Sequence[tuple[int, np.ndarray]]] = None
+    ) -> None:
+        """context: (leaf, array of shape (1, B, ...)) for the context slots that are not to be zero."""
+
+    def backward_pass(self) -> None: ...
+    def get_loss_values(self) -> dict[str, float]: ...
+
+# ---- steppers ----
+
+class Stepper:
+    """A training method of the engine: 'Sgd', 'Momentum' or 'Nesterov'. Subclassable.
+
+    options: learning_rate, momentum, scale_learning_rate as the type has them; TypeError for others.
+    """
+
+    def __init__(self, type_name: str, **options: float) -> None: ...
+    def get_option(self, name: str) -> Union[float, bool]: ...
+    def set_option(self, name: str, value: Union[float, bool]) -> None: ...
+    def state(self) -> Optional[np.ndarray]:
+        """Live view of the velocity (Sgd: update); None before start."""
+
+    def start(self, network: Network) -> None:
+        """Zero velocity of the network's size."""
+
+    def run(self) -> None:
+        """Forward, backward, update, with the GIL released: one update is this one call."""

@@ -1,0 +1,114 @@
+#include "base/memory.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+static atomic_llong allocations, live, fail_countdown;
+
+static int must_fail(void)
+{
+    if (atomic_load_explicit(&fail_countdown, memory_order_relaxed) == 0)
+        return 0;
+    return atomic_fetch_sub(&fail_countdown, 1) == 1;
+}
+
+void *bs_alloc(size_t bytes)
+{
+    const size_t rounded = (bytes + BS_ALIGNMENT - 1) / BS_ALIGNMENT * BS_ALIGNMENT;
+    if (rounded < bytes || must_fail())
+        return NULL;
+    void *memory = aligned_alloc(BS_ALIGNMENT, rounded ? rounded : BS_ALIGNMENT);
+    if (!memory)
+        return NULL;
+    memset(memory, 0, rounded ? rounded : BS_ALIGNMENT);
+    atomic_fetch_add_explicit(&allocations, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&live, 1, memory_order_relaxed);
+    return memory;
+}
+
+void bs_free(void *memory)
+{
+    if (!memory)
+        return;
+    atomic_fetch_sub_explicit(&live, 1, memory_order_relaxed);
+    free(memory);
+}
+
+void bs_alloc_fail_at(int64_t n)
+{
+    atomic_store(&fail_countdown, n);
+}
+
+int64_t bs_alloc_count(void)
+{
+    return atomic_load(&allocations);
+}
+
+int64_t bs_alloc_live(void)
+{
+    return atomic_load(&live);
+}
+
+/* ---- arena ---- */
+
+enum { CHUNK_BYTES = 1 << 14 };
+
+struct bs_arena_chunk {
+    struct bs_arena_chunk *before;
+    size_t                 used, bytes; /* of the memory behind this head */
+};
+
+/* The head is padded to the alignment, so that the memory behind it is aligned too. */
+static const size_t head_bytes = BS_ALIGNMENT;
+
+void *bs_arena_alloc(bs_arena *arena, size_t bytes)
+{
+    const size_t align = sizeof(max_align_t);
+    const size_t rounded = (bytes + align - 1) / align * align;
+    struct bs_arena_chunk *chunk = arena->last;
+    if (rounded < bytes)
+        return NULL;
+    if (!chunk || chunk->bytes - chunk->used < rounded) {
+        const size_t room = rounded > CHUNK_BYTES ? rounded : CHUNK_BYTES;
+        if (room + head_bytes < room || !(chunk = bs_alloc(head_bytes + room)))
+            return NULL;
+        chunk->before = arena->last;
+        chunk->bytes = room;
+        arena->last = chunk;
+    }
+    void *memory = (char *)chunk + head_bytes + chunk->used;
+    chunk->used += rounded;
+    return memory;
+}
+
+char *bs_arena_text(bs_arena *arena, const char *text)
+{
+    const size_t bytes = strlen(text) + 1;
+    char *copy = bs_arena_alloc(arena, bytes);
+    return copy ? memcpy(copy, text, bytes) : NULL;
+}
+
+void bs_arena_close(bs_arena *arena)
+{
+    while (arena->last) {
+        struct bs_arena_chunk *before = arena->last->before;
+        bs_free(arena->last);
+        arena->last = before;
+    }
+}
+
+/* ---- block ---- */
+
+bs_block *bs_block_retain(bs_block *block)
+{
+    if (block)
+        __atomic_add_fetch(&block->references, 1, __ATOMIC_RELAXED);
+    return block;
+}
+
+void bs_block_release(bs_block *block)
+{
+    if (block && __atomic_sub_fetch(&block->references, 1, __ATOMIC_ACQ_REL) == 0)
+        block->release(block);
+}

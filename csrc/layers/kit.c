@@ -1,0 +1,126 @@
+#include "layers/kit.h"
+
+bs_array bs_steps(const bs_array *a, int64_t start, int64_t n)
+{
+    return bs_slice(a, start, n);
+}
+
+bs_array bs_step(const bs_array *a, int64_t t)
+{
+    const bs_array step = bs_at(a, t < 0 ? a->dim[0] + t : t);
+    return bs_matrix(&step, 1);
+}
+
+bs_array bs_flat(const bs_array *a)
+{
+    return bs_matrix(a, a->lead);
+}
+
+bs_array bs_pixels(const bs_array *a)
+{
+    return bs_matrix(a, a->ndim - 1);
+}
+
+bs_array bs_vector(const bs_array *a)
+{
+    return bs_matrix(a, 0);
+}
+
+bs_array bs_images(const bs_array *a)
+{
+    const int first = a->ndim - 3; /* dimensions in front of H, W, C */
+    bs_array out = a->lead < first ? bs_with_lead(a, first) : *a;
+    int64_t n = 1;
+    for (int i = 0; i < first; i++)
+        n *= out.dim[i];
+    out.dim[0] = n;
+    for (int i = 0; i < 3; i++)
+        out.dim[1 + i] = a->dim[first + i];
+    out.lead = (int8_t)(out.lead - first + 1);
+    out.ndim = 4;
+    return out;
+}
+
+void bs_put(bs_handler *h, bs_write write, const bs_array *a, const bs_array *out)
+{
+    if (write == BS_SET)
+        bs_copy_to(h, a, out);
+    else if (write == BS_ADD)
+        bs_add_tt(h, a, out, out);
+}
+
+void bs_put_mult(bs_handler *h, bs_write write, const bs_array *a, const bs_array *b, const bs_array *out)
+{
+    if (write == BS_SET)
+        bs_mult_tt(h, a, b, out);
+    else if (write == BS_ADD)
+        bs_mult_add_tt(h, a, b, out);
+}
+
+void bs_put_dot(bs_handler *h, bs_write write, const bs_array *a, int trans_a, const bs_array *b, int trans_b,
+                const bs_array *out)
+{
+    if (write == BS_SET)
+        bs_dot_mm(h, a, b, out, trans_a, trans_b);
+    else if (write == BS_ADD)
+        bs_dot_add_mm(h, a, b, out, trans_a, trans_b);
+}
+
+void bs_put_column_sums(bs_handler *h, bs_write write, const bs_array *a, const bs_array *out)
+{
+    if (write == BS_SET) {
+        bs_sum_t(h, a, 0, out);
+    } else if (write == BS_ADD) {
+        const bs_mark mark = bs_scratch_mark(h);
+        const bs_array sums = bs_scratch_like(h, out);
+        bs_sum_t(h, a, 0, &sums);
+        bs_add_tt(h, &sums, out, out);
+        bs_scratch_release(h, mark);
+    }
+}
+
+void bs_put_nothing(bs_handler *h, bs_write write, const bs_array *out)
+{
+    if (write == BS_SET)
+        bs_fill(h, out, 0.0);
+}
+
+void bs_activate(bs_handler *h, int activation, const bs_array *x, const bs_array *y)
+{
+    switch ((bs_activation)activation) {
+    case BS_REL:     bs_rel(h, x, y); break;
+    case BS_TANH:    bs_tanh(h, x, y); break;
+    case BS_SIGMOID: bs_sigmoid(h, x, y); break;
+    case BS_EL:      bs_el(h, x, y); break;
+    default:
+        if (!bs_is_same_view(x, y))
+            bs_copy_to(h, x, y);
+    }
+}
+
+void bs_activate_deriv(bs_handler *h, int activation, const bs_array *y, const bs_array *dy, const bs_array *dx)
+{
+    switch ((bs_activation)activation) {
+    case BS_REL:     bs_rel_deriv(h, y, y, dy, dx); break;
+    case BS_TANH:    bs_tanh_deriv(h, y, y, dy, dx); break;
+    case BS_SIGMOID: bs_sigmoid_deriv(h, y, y, dy, dx); break;
+    case BS_EL:      bs_el_deriv(h, y, y, dy, dx); break;
+    default:
+        if (!bs_is_same_view(dy, dx))
+            bs_copy_to(h, dy, dx);
+    }
+}
+
+void bs_put_activate_deriv(bs_handler *h, bs_write write, int activation, const bs_array *y, const bs_array *dy,
+                           const bs_array *dx)
+{
+    if (write == BS_SET) {
+        bs_activate_deriv(h, activation, y, dy, dx);
+    } else if (write == BS_ADD) {
+        const bs_mark mark = bs_scratch_mark(h);
+        const bs_array part = bs_scratch_like(h, dx);
+        bs_activate_deriv(h, activation, y, dy, &part);
+        bs_add_tt(h, &part, dx, dx);
+        bs_scratch_release(h, mark);
+    }
+}

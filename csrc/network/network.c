@@ -1,0 +1,266 @@
+#include "network/network.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "network/program.h"
+
+struct bs_network {
+    bs_arena    arena;        /* everything below that is not numbers */
+    bs_wiring   wiring;
+    bs_layout   layout;
+    bs_buffers  buffers;
+    bs_program  program;
+    bs_handler  handler;      /* the handle that the program passes down */
+    bs_stream   own_stream;
+    int         skip_input_deltas;
+    int         input_deltas_skipped; /* by the last backward pass */
+    bs_hook    *gradient_hook;
+    void       *gradient_context;
+    atomic_flag busy;
+};
+
+bs_status bs_network_create(bs_network **out, const bs_graph *graph, bs_device *device, bs_error *err)
+{
+    bs_status status = BS_OK;
+    bs_network *net = bs_alloc(sizeof *net);
+    *out = NULL;
+    if (!net)
+        return bs_fail(err, BS_NO_MEMORY, "no memory for a network");
+    atomic_flag_clear(&net->busy);
+    BS_TRY_DONE(bs_graph_build(graph, &net->arena, &net->wiring, err));
+    BS_TRY_DONE(bs_layout_create(&net->layout, &net->arena, &net->wiring, err));
+    BS_TRY_DONE(bs_buffers_open(&net->buffers, &net->arena, &net->layout, device, err));
+    BS_TRY_DONE(bs_program_create(&net->program, &net->arena, &net->wiring, &net->layout, err));
+    bs_handler_init(&net->handler, device, &net->own_stream);
+    bs_program_refresh(&net->program, &net->buffers);
+    *out = net;
+    return BS_OK;
+done:
+    bs_network_close(net);
+    return status;
+}
+
+void bs_network_close(bs_network *net)
+{
+    if (!net)
+        return;
+    if (net->handler.device)
+        bs_handler_close(&net->handler);
+    bs_buffers_close(&net->buffers);
+    bs_arena_close(&net->arena);
+    bs_free(net);
+}
+
+bs_status bs_network_enter(bs_network *net, bs_error *err)
+{
+    if (atomic_flag_test_and_set_explicit(&net->busy, memory_order_acquire))
+        return bs_fail(err, BS_STATE, "the network is busy: another thread, or a pass that has not ended, is using it");
+    return BS_OK;
+}
+
+void bs_network_leave(bs_network *net)
+{
+    atomic_flag_clear_explicit(&net->busy, memory_order_release);
+}
+
+/* ---- looking inside ---- */
+
+const bs_wiring *bs_network_wiring(const bs_network *net)
+{
+    return &net->wiring;
+}
+
+const bs_layout *bs_network_layout(const bs_network *net)
+{
+    return &net->layout;
+}
+
+bs_device *bs_network_device(const bs_network *net)
+{
+    return net->buffers.device;
+}
+
+int64_t bs_network_time_steps(const bs_network *net)
+{
+    return net->buffers.T;
+}
+
+int64_t bs_network_batch_size(const bs_network *net)
+{
+    return net->buffers.B;
+}
+
+bs_status bs_network_find(const bs_network *net, const char *path, int *leaf, bs_error *err)
+{
+    for (*leaf = 0; *leaf < net->layout.n_leaves; ++*leaf) {
+        const bs_leaf *l = &net->layout.leaf[*leaf];
+        char text[300];
+        if (l->layer < 0)
+            snprintf(text, sizeof text, "%s", l->name);
+        else
+            snprintf(text, sizeof text, "%s.%s.%s", net->wiring.layer[l->layer].name, bs_category_names[l->category],
+                     l->name);
+        if (strcmp(text, path) == 0)
+            return BS_OK;
+    }
+    return bs_fail(err, BS_KEY, "there is no buffer '%s'", path);
+}
+
+/* Whether a leaf shows nothing but deltas of the Input layer's outputs. */
+static int is_input_delta(const bs_network *net, const bs_leaf *leaf)
+{
+    if (leaf->category != BS_OUTPUT_DELTAS && leaf->category != BS_INPUT_DELTAS)
+        return 0;
+    for (int i = 0; i < net->layout.n_leaves; i++) {
+        const bs_leaf *l = &net->layout.leaf[i];
+        if (l->category == BS_OUTPUT_DELTAS && l->hub == leaf->hub &&
+            (net->wiring.layer[l->layer].type->flags & BS_IS_INPUT) &&
+            l->column < leaf->column + bs_shape_size(&leaf->shape) &&
+            leaf->column < l->column + bs_shape_size(&l->shape))
+            return 1;
+    }
+    return 0;
+}
+
+bs_status bs_network_array(bs_network *net, int leaf, bs_array *out, bs_block **block, bs_error *err)
+{
+    const bs_leaf *l = &net->layout.leaf[leaf];
+    if (net->layout.hub[l->hub].backward_only && !net->buffers.backward && leaf != BS_LEAF_GRADIENTS &&
+        l->category != BS_GRADIENTS) {
+        BS_TRY(bs_buffers_need_backward(&net->buffers, err));
+        bs_program_refresh(&net->program, &net->buffers);
+    }
+    if (net->input_deltas_skipped && is_input_delta(net, l))
+        return bs_fail(err, BS_STATE, "%s.%s.%s was left out, because nobody asked for it while the trainer ran; "
+                       "net.backward_pass() computes it", net->wiring.layer[l->layer].name,
+                       bs_category_names[l->category], l->name);
+    *out = bs_buffers_array(&net->buffers, leaf);
+    if (block)
+        *block = bs_buffers_block(&net->buffers, leaf);
+    return BS_OK;
+}
+
+/* ---- running ---- */
+
+bs_status bs_network_resize(bs_network *net, int64_t T, int64_t B, bs_error *err)
+{
+    if (T == net->buffers.T && B == net->buffers.B)
+        return BS_OK;
+    BS_TRY(bs_buffers_resize(&net->buffers, T, B, err));
+    bs_program_refresh(&net->program, &net->buffers);
+    return BS_OK;
+}
+
+bs_status bs_network_set_device(bs_network *net, bs_device *device, bs_error *err)
+{
+    bs_stream *stream = net->handler.stream;
+    bs_handler handler = net->handler;
+    BS_TRY(bs_buffers_move(&net->buffers, device, err));
+    bs_handler_close(&handler); /* its scratch belongs to the old device */
+    bs_handler_init(&net->handler, device, stream);
+    bs_program_refresh(&net->program, &net->buffers);
+    return BS_OK;
+}
+
+void bs_network_set_stream(bs_network *net, bs_stream *stream)
+{
+    net->handler.stream = stream ? stream : &net->own_stream;
+}
+
+void bs_network_skip_input_deltas(bs_network *net, int skip)
+{
+    net->skip_input_deltas = skip;
+}
+
+void bs_network_set_gradient_hook(bs_network *net, bs_hook *hook, void *context)
+{
+    net->gradient_hook = hook;
+    net->gradient_context = context;
+}
+
+/* Moves the sticky error of the handle to the caller. */
+static bs_status take_error(bs_network *net, bs_error *err)
+{
+    const bs_status code = net->handler.error.code;
+    if (code != BS_OK && err && err->code == BS_OK)
+        *err = net->handler.error;
+    net->handler.error.code = BS_OK;
+    return code;
+}
+
+/* Zeroes the context slots, or fills them from the given states. */
+static bs_status set_states(bs_network *net, int n, const bs_state_before *states, bs_error *err)
+{
+    for (int i = 0; i < net->layout.n_leaves; i++) {
+        const bs_leaf *l = &net->layout.leaf[i];
+        if (!l->shape.context || l->shape.backward_only)
+            continue;
+        const bs_array all = bs_buffers_array(&net->buffers, i);
+        bs_array slot = bs_slice(&all, net->buffers.T, l->shape.context);
+        const bs_array *given = NULL;
+        for (int k = 0; k < n; k++)
+            if (states[k].leaf == i)
+                given = &states[k].state;
+        if (!given) {
+            bs_fill(&net->handler, &slot, 0.0);
+            continue;
+        }
+        if (!bs_same_shape(given, &slot)) {
+            char got[120], wanted[120];
+            bs_dims_text(got, sizeof got, given->ndim, given->dim);
+            bs_dims_text(wanted, sizeof wanted, slot.ndim, slot.dim);
+            return bs_fail(err, BS_VALUE, "the context of %s.%s.%s has shape %s, expected %s",
+                           net->wiring.layer[l->layer].name, bs_category_names[l->category], l->name, got, wanted);
+        }
+        bs_copy_to(&net->handler, given, &slot);
+    }
+    return BS_OK;
+}
+
+bs_status bs_network_forward(bs_network *net, bs_pass pass, int n_states, const bs_state_before *states, bs_error *err)
+{
+    BS_TRY(set_states(net, n_states, states, err));
+    bs_program_forward(&net->program, &net->handler, pass);
+    return take_error(net, err);
+}
+
+bs_status bs_network_backward(bs_network *net, bs_error *err)
+{
+    if (!net->buffers.backward) {
+        BS_TRY(bs_buffers_need_backward(&net->buffers, err));
+        bs_program_refresh(&net->program, &net->buffers);
+    }
+    net->input_deltas_skipped = net->skip_input_deltas;
+    bs_program_backward(&net->program, &net->handler, net->skip_input_deltas);
+    BS_TRY(take_error(net, err));
+    return net->gradient_hook ? net->gradient_hook(net->gradient_context, err) : BS_OK;
+}
+
+static const bs_step *loss_step(const bs_network *net, int i)
+{
+    for (int l = 0; l < net->wiring.n; l++)
+        if ((net->wiring.layer[l].type->flags & BS_IS_LOSS) && i-- == 0)
+            return &net->program.step[l];
+    return NULL;
+}
+
+int bs_network_n_losses(const bs_network *net)
+{
+    int n = 0;
+    while (loss_step(net, n))
+        n++;
+    return n;
+}
+
+bs_status bs_network_loss(bs_network *net, int i, const char **name, double *value, bs_error *err)
+{
+    const bs_step *step = loss_step(net, i);
+    union { float f32; double f64; } number;
+    BS_ASSERT(step);
+    BS_TRY(net->buffers.device->read(net->buffers.device, &step->io.out[0], &number, err));
+    *name = step->layer->name;
+    *value = net->buffers.device->dtype == BS_F64 ? number.f64 : (double)number.f32;
+    return BS_OK;
+}

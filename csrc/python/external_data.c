@@ -1,0 +1,198 @@
+/* external_data.c - T and B come from the time-sized items, which must agree; an item with T = 1 beside longer ones is static and is
+ * repeated over the steps; a batch-sized input takes (B, ...) or (1, B, ...), a constant one its own shape. */
+#include "python/external_data.h"
+
+#include "python/numpy_api.h"
+
+/* One output of the Input layer and what is to be copied there. */
+typedef struct item {
+    const bs_leaf *leaf;
+    int            number;  /* of the leaf */
+    PyArrayObject *value;   /* owned; NULL: not given */
+} item;
+
+typedef struct sizes {
+    int64_t     T, B;       /* 0: not known yet */
+    const char *T_from, *B_from;
+} sizes;
+
+static int fail_shape(const item *it)
+{
+    char wanted[120];
+    PyObject *shape = PyObject_GetAttrString((PyObject *)it->value, "shape");
+    bs_shape_text(wanted, sizeof wanted, &it->leaf->shape);
+    if (shape)
+        PyErr_Format(PyExc_ValueError, "data '%s' has shape %S, expected %s", it->leaf->name, shape, wanted);
+    Py_XDECREF(shape);
+    return -1;
+}
+
+/* Dimensions in front of the features, or -1 if the features do not fit. */
+static int leading_dims(const item *it)
+{
+    const bs_shape *s = &it->leaf->shape;
+    const int lead = PyArray_NDIM(it->value) - s->ndim;
+    for (int i = 0; lead >= 0 && i < s->ndim; i++)
+        if (PyArray_DIM(it->value, lead + i) != s->dim[i])
+            return -1;
+    return lead;
+}
+
+static int agree(int64_t *size, const char **from, int64_t new, const char *name, const char *what)
+{
+    if (*size && *size != new) {
+        PyErr_Format(PyExc_ValueError, "data '%s' has %lld %s, but '%s' has %lld", name, (long long)new, what, *from,
+                     (long long)*size);
+        return -1;
+    }
+    *size = new;
+    *from = name;
+    return 0;
+}
+
+/* Checks one item and takes its T and B into account; static items wait for the T of the others. */
+static int measure(item *it, sizes *s)
+{
+    const int lead = leading_dims(it);
+    const char *name = it->leaf->name;
+    const bs_scale scale = it->leaf->shape.scale;
+    if (scale == BS_FIXED)
+        return lead == 0 ? 0 : fail_shape(it);
+    if (scale == BS_BATCH && lead == 2 && PyArray_DIM(it->value, 0) == 1) {
+        npy_intp dims[BS_MAX_NDIM];
+        PyArray_Dims without_time = {dims, PyArray_NDIM(it->value) - 1};
+        for (int i = 0; i < without_time.len; i++)
+            dims[i] = PyArray_DIM(it->value, i + 1);
+        PyObject *view = PyArray_Newshape(it->value, &without_time, NPY_CORDER);
+        if (!view)
+            return -1;
+        Py_SETREF(it->value, (PyArrayObject *)view);
+    } else if (lead != (scale == BS_TIME ? 2 : 1)) {
+        return fail_shape(it);
+    }
+    const int64_t B = PyArray_DIM(it->value, scale == BS_TIME ? 1 : 0);
+    const int64_t T = scale == BS_TIME ? PyArray_DIM(it->value, 0) : 1;
+    if (T == 0 || B == 0) {
+        PyErr_Format(PyExc_ValueError, "data '%s' is empty: %lld time steps of %lld sequences", name, (long long)T,
+                     (long long)B);
+        return -1;
+    }
+    if (T > 1 && agree(&s->T, &s->T_from, T, name, "time steps") < 0)
+        return -1;
+    return agree(&s->B, &s->B_from, B, name, "sequences");
+}
+
+/* An ndarray of numbers or bools, of whatever dtype. */
+static PyArrayObject *numbers(PyObject *value, const char *name)
+{
+    PyObject *array = PyArray_FromAny(value, NULL, 0, 0, 0, NULL);
+    if (!array)
+        return NULL;
+    const int type = PyArray_TYPE((PyArrayObject *)array);
+    if (!PyTypeNum_ISBOOL(type) && !PyTypeNum_ISINTEGER(type) && !PyTypeNum_ISFLOAT(type)) {
+        PyErr_Format(PyExc_TypeError, "data '%s' must be an array of real numbers, got dtype %S", name,
+                     PyArray_DESCR((PyArrayObject *)array));
+        Py_CLEAR(array);
+    }
+    return (PyArrayObject *)array;
+}
+
+static int take_value(item *it, PyObject *data)
+{
+    PyObject *value = PyMapping_GetItemString(data, it->leaf->name);
+    if (!value) {
+        if (!PyErr_ExceptionMatches(PyExc_KeyError))
+            return -1;
+        PyErr_Clear();
+        return 0;
+    }
+    it->value = numbers(value, it->leaf->name);
+    Py_DECREF(value);
+    return it->value ? 0 : -1;
+}
+
+static int copy(bs_network *net, const item *it)
+{
+    bs_array array;
+    bs_block *block;
+    bs_error err = {0};
+    if (bs_network_array(net, it->number, &array, &block, &err) != BS_OK) {
+        bs_raise(&err);
+        return -1;
+    }
+    PyObject *dest = bs_array_to_numpy(&array, block);
+    const int result = dest ? PyArray_CopyInto((PyArrayObject *)dest, it->value) : -1;
+    Py_XDECREF(dest);
+    return result;
+}
+
+/* All items are known to fit: make room and copy. */
+static int copy_all(bs_network *net, const item *items, int n, const sizes *s, int any_time)
+{
+    const int64_t T = s->T ? s->T : any_time ? 1 : bs_network_time_steps(net);
+    const int64_t B = s->B ? s->B : bs_network_batch_size(net);
+    const int same_size = T == bs_network_time_steps(net) && B == bs_network_batch_size(net);
+    bs_error err = {0};
+    for (int i = 0; i < n; i++)
+        if (!items[i].value && !same_size && items[i].leaf->shape.scale != BS_FIXED) {
+            PyErr_Format(PyExc_ValueError, "data '%s' is not given and cannot be kept, because T and B change from "
+                         "(%lld, %lld) to (%lld, %lld)", items[i].leaf->name, (long long)bs_network_time_steps(net),
+                         (long long)bs_network_batch_size(net), (long long)T, (long long)B);
+            return -1;
+        }
+    if (bs_network_resize(net, T, B, &err) != BS_OK) {
+        bs_raise(&err);
+        return -1;
+    }
+    for (int i = 0; i < n; i++)
+        if (items[i].value && copy(net, &items[i]) < 0)
+            return -1;
+    return 0;
+}
+
+static int fail_missing(const item *items, int n, const item *missing)
+{
+    PyObject *names = PyList_New(0);
+    for (int i = 0; names && i < n; i++) {
+        PyObject *name = PyUnicode_FromString(items[i].leaf->name);
+        if (!name || PyList_Append(names, name) < 0)
+            Py_CLEAR(names);
+        Py_XDECREF(name);
+    }
+    if (names)
+        PyErr_Format(PyExc_ValueError, "data '%s' is missing; the network takes %R", missing->leaf->name, names);
+    Py_XDECREF(names);
+    return -1;
+}
+
+int bs_provide_external_data(bs_network *net, PyObject *data, int all_inputs)
+{
+    const bs_layout *layout = bs_network_layout(net);
+    item items[BS_MAX_BUFFERS] = {{0}};
+    sizes s = {0};
+    int n = 0, result = 0, any_time = 0, input = 0;
+    if (!PyMapping_Check(data) || PyList_Check(data) || PyTuple_Check(data)) {
+        PyErr_Format(PyExc_TypeError, "data must be a dict of name: array, got %R", (PyObject *)Py_TYPE(data));
+        return -1;
+    }
+    while (!(bs_network_wiring(net)->layer[input].type->flags & BS_IS_INPUT))
+        input++;
+    for (; n < bs_network_wiring(net)->layer[input].out.n; n++) {
+        items[n].number = bs_layout_leaf(layout, input, BS_OUTPUTS, n);
+        items[n].leaf = &layout->leaf[items[n].number];
+    }
+    for (int i = 0; result == 0 && i < n; i++) {
+        result = take_value(&items[i], data);
+        if (result == 0 && !items[i].value && all_inputs)
+            result = fail_missing(items, n, &items[i]);
+        if (result == 0 && items[i].value) {
+            result = measure(&items[i], &s);
+            any_time |= items[i].leaf->shape.scale == BS_TIME;
+        }
+    }
+    if (result == 0)
+        result = copy_all(net, items, n, &s, any_time);
+    for (int i = 0; i < n; i++)
+        Py_XDECREF(items[i].value);
+    return result;
+}

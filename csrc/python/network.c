@@ -1,0 +1,445 @@
+/* network.c - _core.Network: a bs_network with the objects it borrows from. */
+#include "python/network.h"
+
+#include "python/external_data.h"
+#include "python/python_layer.h"
+#include "python/settings.h"
+
+/* ---- holding ---- */
+
+int bs_network_alive(const network_object *self)
+{
+    if (self->net)
+        return 0;
+    PyErr_SetString(PyExc_RuntimeError, "this network was not built");
+    return -1;
+}
+
+int bs_network_hold(network_object *self)
+{
+    bs_error err = {0};
+    if (bs_network_alive(self) < 0)
+        return -1;
+    if (bs_network_enter(self->net, &err) != BS_OK) {
+        bs_raise(&err);
+        return -1;
+    }
+    self->owner = PyThread_get_thread_ident();
+    return 0;
+}
+
+void bs_network_let_go(network_object *self)
+{
+    self->owner = 0;
+    bs_network_leave(self->net);
+}
+
+/* ---- building ---- */
+
+static int add_layers(bs_graph *graph, PyObject *layers, bs_settings *settings, bs_python_factory *factories,
+                      PyObject *made)
+{
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(layers); i++) {
+        const char *name;
+        PyObject *type_object, *kwargs;
+        bs_error err = {0};
+        if (!PyArg_ParseTuple(PyList_GET_ITEM(layers, i), "sOO;a layer must be (name, type, kwargs)", &name,
+                              &type_object, &kwargs))
+            return -1;
+        const bs_layer_type *type = &bs_python_layer;
+        factories[i] = (bs_python_factory){type_object, made};
+        const bs_setting factory = {.name = "factory", .kind = BS_POINTER, .pointer = &factories[i]};
+        if (PyUnicode_Check(type_object)) {
+            const char *text = PyUnicode_AsUTF8(type_object);
+            type = text ? bs_layer_type_find(text) : NULL;
+            if (!type) {
+                PyErr_Format(bs_network_error(), "layer '%s': there is no layer type %R", name, type_object);
+                return -1;
+            }
+            if (bs_settings_from_kwargs(&settings[i], name, kwargs) < 0)
+                return -1;
+            bs_graph_add(graph, type, name, settings[i].n, settings[i].setting, &err);
+        } else {
+            bs_graph_add(graph, type, name, 1, &factory, &err);
+        }
+        if (err.code != BS_OK) {
+            bs_raise(&err);
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int add_connections(bs_graph *graph, PyObject *connections)
+{
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(connections); i++) {
+        const char *start, *output, *end, *input;
+        bs_error err = {0};
+        PyObject *item = PySequence_Tuple(PyList_GET_ITEM(connections, i));
+        int good = item && PyArg_ParseTuple(item, "ssss;a connection must be (start, output, end, input)", &start,
+                                            &output, &end, &input);
+        if (good && bs_graph_connect(graph, start, output, end, input, &err) != BS_OK) {
+            bs_raise(&err);
+            good = 0;
+        }
+        Py_XDECREF(item);
+        if (!good)
+            return -1;
+    }
+    return 0;
+}
+
+/* Builds self->net from lists; what the settings borrow from lives until the end of this function. */
+static int build(network_object *self, PyObject *layers, PyObject *connections)
+{
+    const Py_ssize_t n = PyList_GET_SIZE(layers);
+    bs_settings *settings = PyMem_Calloc((size_t)n + 1, sizeof *settings);
+    bs_python_factory *factories = PyMem_Calloc((size_t)n + 1, sizeof *factories);
+    bs_graph *graph = NULL;
+    bs_error err = {0};
+    int result = -1;
+    self->layers = Py_NewRef(layers);
+    self->made = PyList_New(0);
+    if (!settings || !factories || !self->made)
+        PyErr_NoMemory();
+    else if (bs_graph_create(&graph, &err) != BS_OK)
+        bs_raise(&err);
+    else if (add_layers(graph, layers, settings, factories, self->made) == 0 && add_connections(graph, connections) == 0) {
+        if (bs_network_create(&self->net, graph, bs_handler_device(self->handler), &err) != BS_OK)
+            bs_raise(&err);
+        else
+            result = 0;
+    }
+    bs_graph_close(graph);
+    for (Py_ssize_t i = 0; settings && i < n; i++)
+        bs_settings_close(&settings[i]);
+    PyMem_Free(settings);
+    PyMem_Free(factories);
+    return result;
+}
+
+static int network_init(network_object *self, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"layers", "connections", "handler", "stream", NULL};
+    PyObject *layers, *connections, *handler, *stream;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOO:Network", names, &layers, &connections, &handler, &stream))
+        return -1;
+    if (self->net) {
+        PyErr_SetString(PyExc_RuntimeError, "a network is built only once");
+        return -1;
+    }
+    if (!bs_is_handler(handler) || !bs_is_stream(stream)) {
+        PyErr_Format(PyExc_TypeError, "a network needs a _core.Handler and a _core.RandomStream, got %R and %R", handler,
+                     stream);
+        return -1;
+    }
+    Py_XSETREF(self->handler, Py_NewRef(handler));
+    Py_XSETREF(self->stream, Py_NewRef(stream));
+    layers = PySequence_List(layers);
+    connections = layers ? PySequence_List(connections) : NULL;
+    const int result = connections ? build(self, layers, connections) : -1;
+    Py_XDECREF(layers);
+    Py_XDECREF(connections);
+    if (result == 0)
+        bs_network_set_stream(self->net, bs_stream_of(stream));
+    return result;
+}
+
+static int network_traverse(network_object *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->handler);
+    Py_VISIT(self->stream);
+    Py_VISIT(self->gradient_hook);
+    Py_VISIT(self->layers);
+    Py_VISIT(self->made);
+    return 0;
+}
+
+/* The engine borrows from all of these, so it goes first. Leaves keep their memory. */
+static int network_clear(network_object *self)
+{
+    bs_network_close(self->net);
+    self->net = NULL;
+    Py_CLEAR(self->gradient_hook);
+    Py_CLEAR(self->handler);
+    Py_CLEAR(self->stream);
+    Py_CLEAR(self->layers);
+    Py_CLEAR(self->made);
+    return 0;
+}
+
+static void network_dealloc(network_object *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    network_clear(self);
+    type->tp_free((PyObject *)self);
+    Py_DECREF(type);
+}
+
+/* ---- running ---- */
+
+static PyObject *network_set_handler(network_object *self, PyObject *handler)
+{
+    bs_error err = {0};
+    if (!bs_is_handler(handler))
+        return PyErr_Format(PyExc_TypeError, "the engine runs on handlers of its own, got %R", handler);
+    if (bs_network_hold(self) < 0)
+        return NULL;
+    const bs_status status = bs_network_set_device(self->net, bs_handler_device(handler), &err);
+    bs_network_let_go(self);
+    if (status != BS_OK)
+        return bs_raise(&err);
+    Py_SETREF(self->handler, Py_NewRef(handler));
+    Py_RETURN_NONE;
+}
+
+static PyObject *network_provide_external_data(network_object *self, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"data", "all_inputs", NULL};
+    PyObject *data;
+    int all_inputs = 1;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|p:provide_external_data", names, &data, &all_inputs))
+        return NULL;
+    if (bs_network_hold(self) < 0)
+        return NULL;
+    const int result = bs_provide_external_data(self->net, data, all_inputs);
+    bs_network_let_go(self);
+    return result < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+/* [(leaf, array)] as states; `kept` receives the packed arrays of the network's dtype that they borrow from. */
+static bs_state_before *states_from_python(network_object *self, PyObject *context, PyObject *kept)
+{
+    const Py_ssize_t n = PyList_GET_SIZE(context);
+    bs_state_before *states = PyMem_Calloc((size_t)n + 1, sizeof *states);
+    const bs_dtype dtype = bs_network_device(self->net)->dtype;
+    if (!states)
+        PyErr_NoMemory();
+    for (Py_ssize_t i = 0; states && i < n; i++) {
+        PyObject *value, *array = NULL;
+        if (!PyArg_ParseTuple(PyList_GET_ITEM(context, i), "iO;a context must be [(leaf, array)]", &states[i].leaf, &value) ||
+            !(array = bs_packed_from_python(value, dtype, &states[i].state)) || PyList_Append(kept, array) < 0) {
+            PyMem_Free(states);
+            states = NULL;
+        }
+        Py_XDECREF(array);
+    }
+    return states;
+}
+
+static PyObject *network_forward_pass(network_object *self, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"training_pass", "context", NULL};
+    PyObject *context = Py_None, *list, *kept;
+    int training = 0;
+    bs_error err = {0};
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|pO:forward_pass", names, &training, &context))
+        return NULL;
+    if (bs_network_alive(self) < 0)
+        return NULL;
+    list = context == Py_None ? PyList_New(0) : PySequence_List(context);
+    kept = list ? PyList_New(0) : NULL;
+    bs_state_before *states = kept ? states_from_python(self, list, kept) : NULL;
+    bs_status status = BS_OK;
+    const int good = states && bs_network_hold(self) == 0;
+    if (good) {
+        Py_BEGIN_ALLOW_THREADS
+        status = bs_network_forward(self->net, training ? BS_TRAINING : BS_INFERENCE, (int)PyList_GET_SIZE(list), states,
+                                    &err);
+        Py_END_ALLOW_THREADS
+        bs_network_let_go(self);
+    }
+    PyMem_Free(states);
+    Py_XDECREF(list);
+    Py_XDECREF(kept);
+    if (status != BS_OK)
+        return bs_raise(&err);
+    return good ? Py_NewRef(Py_None) : NULL;
+}
+
+static PyObject *network_backward_pass(network_object *self, PyObject *unused)
+{
+    bs_status status;
+    bs_error err = {0};
+    (void)unused;
+    if (bs_network_hold(self) < 0)
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS
+    status = bs_network_backward(self->net, &err);
+    Py_END_ALLOW_THREADS
+    bs_network_let_go(self);
+    return status == BS_OK ? Py_NewRef(Py_None) : bs_raise(&err);
+}
+
+static PyObject *network_get_loss_values(network_object *self, PyObject *unused)
+{
+    double total = 0;
+    (void)unused;
+    if (bs_network_hold(self) < 0)
+        return NULL;
+    PyObject *out = PyDict_New();
+    const int n = bs_network_n_losses(self->net);
+    for (int i = 0; out && i <= n; i++) { /* the last round is the total */
+        const char *name = "total_loss";
+        double value = total;
+        bs_error err = {0};
+        if (i < n && bs_network_loss(self->net, i, &name, &value, &err) != BS_OK) {
+            bs_raise(&err);
+            Py_CLEAR(out);
+            break;
+        }
+        total += i < n ? value : 0;
+        if (n == 1 && i == 0)
+            continue; /* one loss is known by the total alone */
+        PyObject *number = PyFloat_FromDouble(value);
+        if (!number || PyDict_SetItemString(out, name, number) < 0)
+            Py_CLEAR(out);
+        Py_XDECREF(number);
+    }
+    bs_network_let_go(self);
+    return out;
+}
+
+/* ---- attributes ---- */
+
+static PyObject *network_time_steps(network_object *self, void *unused)
+{
+    (void)unused;
+    return bs_network_alive(self) < 0 ? NULL : PyLong_FromLongLong(bs_network_time_steps(self->net));
+}
+
+static PyObject *network_batch_size(network_object *self, void *unused)
+{
+    (void)unused;
+    return bs_network_alive(self) < 0 ? NULL : PyLong_FromLongLong(bs_network_batch_size(self->net));
+}
+
+static PyObject *network_get_handler(network_object *self, void *unused)
+{
+    (void)unused;
+    return bs_network_alive(self) < 0 ? NULL : Py_NewRef(self->handler);
+}
+
+static PyObject *network_get_stream(network_object *self, void *unused)
+{
+    (void)unused;
+    return bs_network_alive(self) < 0 ? NULL : Py_NewRef(self->stream);
+}
+
+static int network_set_stream(network_object *self, PyObject *value, void *unused)
+{
+    (void)unused;
+    if (!value || !bs_is_stream(value)) {
+        PyErr_SetString(PyExc_TypeError, "stream must be a _core.RandomStream");
+        return -1;
+    }
+    if (bs_network_hold(self) < 0)
+        return -1;
+    bs_network_set_stream(self->net, bs_stream_of(value));
+    Py_SETREF(self->stream, Py_NewRef(value));
+    bs_network_let_go(self);
+    return 0;
+}
+
+static PyObject *network_get_skip(network_object *self, void *unused)
+{
+    (void)unused;
+    return PyBool_FromLong(self->skip_input_deltas);
+}
+
+static int network_set_skip(network_object *self, PyObject *value, void *unused)
+{
+    const int skip = value ? PyObject_IsTrue(value) : 0;
+    (void)unused;
+    if (skip < 0 || bs_network_hold(self) < 0)
+        return -1;
+    self->skip_input_deltas = skip;
+    bs_network_skip_input_deltas(self->net, skip);
+    bs_network_let_go(self);
+    return 0;
+}
+
+static PyObject *network_get_hook(network_object *self, void *unused)
+{
+    (void)unused;
+    return Py_NewRef(self->gradient_hook ? self->gradient_hook : Py_None);
+}
+
+/* Runs the Python gradient modifiers at the end of a backward pass, which holds no GIL. */
+static bs_status call_gradient_hook(void *context, bs_error *err)
+{
+    network_object *self = context;
+    PyGILState_STATE gil = PyGILState_Ensure();
+    PyObject *result = PyObject_CallNoArgs(self->gradient_hook);
+    const bs_status status = result ? BS_OK : bs_fail(err, BS_CALLBACK, "a gradient modifier failed");
+    Py_XDECREF(result);
+    PyGILState_Release(gil);
+    return status;
+}
+
+static int network_set_hook(network_object *self, PyObject *value, void *unused)
+{
+    (void)unused;
+    if (bs_network_hold(self) < 0)
+        return -1;
+    if (value == Py_None)
+        value = NULL;
+    Py_XSETREF(self->gradient_hook, Py_XNewRef(value));
+    bs_network_set_gradient_hook(self->net, value ? call_gradient_hook : NULL, self);
+    bs_network_let_go(self);
+    return 0;
+}
+
+static PyMethodDef methods[] = {
+    {"layer_infos", (PyCFunction)(void (*)(void))bs_network_layer_infos, METH_NOARGS, "What each layer is, in order."},
+    {"parameter_order", (PyCFunction)(void (*)(void))bs_network_parameter_order, METH_NOARGS,
+     "(layer, parameter) in the order of the flat vector."},
+    {"context_leaves", (PyCFunction)(void (*)(void))bs_network_context_leaves, METH_NOARGS,
+     "(layer, category, name, leaf) of every forward buffer with a context slot."},
+    {"leaf", (PyCFunction)(void (*)(void))bs_network_leaf, METH_O, "The live array of a leaf."},
+    {"set_handler", (PyCFunction)(void (*)(void))network_set_handler, METH_O, "Move to another handler."},
+    {"provide_external_data", (PyCFunction)(void (*)(void))network_provide_external_data, METH_VARARGS | METH_KEYWORDS,
+     "Copy data into Input's outputs."},
+    {"forward_pass", (PyCFunction)(void (*)(void))network_forward_pass, METH_VARARGS | METH_KEYWORDS,
+     "Run all layers forward."},
+    {"backward_pass", (PyCFunction)(void (*)(void))network_backward_pass, METH_NOARGS, "Run all layers backward."},
+    {"get_loss_values", (PyCFunction)(void (*)(void))network_get_loss_values, METH_NOARGS, "{name: loss}, total last."},
+    {0}};
+
+static PyGetSetDef attributes[] = {
+    {"tree", (getter)bs_network_tree, NULL, "Layers, categories and names, with leaves as numbers.", NULL},
+    {"time_steps", (getter)network_time_steps, NULL, "T of the present buffers.", NULL},
+    {"batch_size", (getter)network_batch_size, NULL, "B of the present buffers.", NULL},
+    {"handler", (getter)network_get_handler, NULL, "The handler in use.", NULL},
+    {"stream", (getter)network_get_stream, (setter)network_set_stream, "What random operations draw from.", NULL},
+    {"skip_input_deltas", (getter)network_get_skip, (setter)network_set_skip,
+     "Whether backward may leave out deltas into Input.", NULL},
+    {"gradient_hook", (getter)network_get_hook, (setter)network_set_hook, "Called after every backward pass.", NULL},
+    {0}};
+
+static PyType_Slot slots[] = {
+    {Py_tp_doc, "A graph of layers, its memory and its program."},
+    {Py_tp_init, network_init},
+    {Py_tp_traverse, network_traverse},
+    {Py_tp_clear, network_clear},
+    {Py_tp_dealloc, network_dealloc},
+    {Py_tp_methods, methods},
+    {Py_tp_getset, attributes},
+    {0, NULL}};
+
+static PyType_Spec spec = {
+    .name = "brainstorm._core.Network", .basicsize = sizeof(network_object),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, .slots = slots};
+
+int bs_is_network(PyObject *value)
+{
+    return PyObject_TypeCheck(value, bs_the_core.network_type);
+}
+
+int bs_network_type_add(PyObject *module)
+{
+    bs_the_core.network_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &spec, NULL);
+    return bs_the_core.network_type ? PyModule_AddType(module, bs_the_core.network_type) : -1;
+}

@@ -1,0 +1,131 @@
+#include "python/python_layer.h"
+
+#include "python/settings.h"
+
+typedef struct {
+    bs_python_factory *factory;
+    PyObject          *forward, *backward; /* borrowed from the factory's list */
+    const char        *name;
+} python_layer;
+
+static const bs_option options[] = {{"factory", BS_OPT_POINTER, offsetof(python_layer, factory), NULL, NULL}, {0}};
+
+/* Marks the buffers that `names` lists; one that does not exist is an error. */
+static int set_flags(const bs_buffers_declared *list, PyObject *names, unsigned flag)
+{
+    PyObject *items = PySequence_Fast(names, "a factory must return sequences of names");
+    int result = items ? 0 : -1;
+    for (Py_ssize_t i = 0; result == 0 && i < PySequence_Fast_GET_SIZE(items); i++) {
+        const char *name = PyUnicode_AsUTF8(PySequence_Fast_ITEMS(items)[i]);
+        const int at = name ? bs_find_buffer(list, name) : -1;
+        if (at >= 0)
+            list->buffer[at].flags |= flag;
+        else if (!name)
+            result = -1;
+    }
+    Py_XDECREF(items);
+    return result;
+}
+
+typedef bs_status add_function(bs_layer *layer, const char *name, bs_shape shape, bs_error *err);
+
+static bs_status add_parameter(bs_layer *layer, const char *name, bs_shape shape, bs_error *err)
+{
+    if (shape.scale != BS_FIXED)
+        return bs_layer_fail(layer, err, "parameter '%s' must be of constant size", name);
+    return bs_add_parameter(layer, name, shape, 0, err);
+}
+
+static bs_status declare_all(bs_layer *layer, const char *kind, PyObject *specs, add_function *add, bs_error *err)
+{
+    PyObject *name, *spec;
+    Py_ssize_t at = 0;
+    if (!PyDict_Check(specs))
+        return bs_layer_fail(layer, err, "%s must be a dict of name: spec", kind);
+    while (PyDict_Next(specs, &at, &name, &spec)) {
+        char what[300];
+        bs_shape shape;
+        const char *text = PyUnicode_Check(name) ? PyUnicode_AsUTF8(name) : NULL;
+        if (!text || !PyUnicode_IsIdentifier(name))
+            return bs_layer_fail(layer, err, "the names of its %s must be identifiers", kind);
+        snprintf(what, sizeof what, "layer '%s': %s['%s']", layer->name, kind, text);
+        if (bs_spec_from_python(&shape, spec, what) < 0)
+            return bs_fail(err, BS_CALLBACK, "%s", what);
+        BS_TRY(add(layer, text, shape, err));
+    }
+    return BS_OK;
+}
+
+static bs_status setup(bs_layer *layer, void *state, bs_error *err)
+{
+    python_layer *self = state;
+    PyObject *in_shapes = bs_specs_to_python(&layer->in);
+    PyObject *made = in_shapes ? PyObject_CallOneArg(self->factory->factory, in_shapes) : NULL;
+    PyObject *pair = made ? Py_BuildValue("(sO)", layer->name, made) : NULL;
+    PyObject *object, *no_delta, *no_gradient, *outputs, *parameters, *internals;
+    bs_status status = BS_OK;
+    self->name = layer->name;
+    if (!pair || PyList_Append(self->factory->made, pair) < 0 ||
+        !PyArg_ParseTuple(made, "OOOOOOOO:factory", &object, &no_delta, &no_gradient, &outputs, &parameters,
+                          &internals, &self->forward, &self->backward))
+        status = bs_fail(err, BS_CALLBACK, "layer '%s'", layer->name);
+    if (status == BS_OK)
+        status = declare_all(layer, "outputs", outputs, bs_add_output, err);
+    if (status == BS_OK)
+        status = declare_all(layer, "parameters", parameters, add_parameter, err);
+    if (status == BS_OK)
+        status = declare_all(layer, "internals", internals, bs_add_internal, err);
+    if (status == BS_OK && (set_flags(&layer->in, no_delta, BS_NO_DELTA) < 0 ||
+                            set_flags(&layer->param, no_gradient, BS_NO_GRADIENT) < 0))
+        status = bs_fail(err, BS_CALLBACK, "layer '%s'", layer->name);
+    Py_XDECREF(pair);
+    Py_XDECREF(made);
+    Py_XDECREF(in_shapes);
+    return status;
+}
+
+/* Says which layer an exception came from, where Python has a place for that (3.11 and later). */
+static void note_layer(const char *pass, const char *name)
+{
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    if (value && PyObject_HasAttrString(value, "add_note")) {
+        PyObject *note = PyUnicode_FromFormat("in the %s pass of layer '%s'", pass, name);
+        PyObject *result = note ? PyObject_CallMethod(value, "add_note", "O", note) : NULL;
+        Py_XDECREF(result);
+        Py_XDECREF(note);
+        PyErr_Clear();
+    }
+    PyErr_Restore(type, value, traceback);
+}
+
+/* Calls forward(argument) or backward(); an exception stays set and becomes the handle's sticky error. */
+static void call(bs_handler *h, const python_layer *self, PyObject *function, PyObject *argument, const char *pass)
+{
+    PyGILState_STATE gil = PyGILState_Ensure();
+    PyObject *result = argument ? PyObject_CallOneArg(function, argument) : PyObject_CallNoArgs(function);
+    if (!result) {
+        note_layer(pass, self->name);
+        bs_fail(&h->error, BS_CALLBACK, "%s pass of layer '%s'", pass, self->name);
+    }
+    Py_XDECREF(result);
+    PyGILState_Release(gil);
+}
+
+static void forward(bs_handler *h, const void *state, const bs_io *io)
+{
+    const python_layer *self = state;
+    call(h, self, self->forward, io->pass == BS_TRAINING ? Py_True : Py_False, "forward");
+}
+
+static void backward(bs_handler *h, const void *state, const bs_io *io)
+{
+    const python_layer *self = state;
+    (void)io;
+    call(h, self, self->backward, NULL, "backward");
+}
+
+const bs_layer_type bs_python_layer = {
+    .name = "Python", .options = options, .state_size = sizeof(python_layer),
+    .flags = BS_ANY_INPUTS | BS_WANTS_ZEROED, .setup = setup, .forward = forward, .backward = backward};

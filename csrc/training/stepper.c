@@ -1,0 +1,145 @@
+#include "training/stepper.h"
+
+#include <math.h>
+#include <string.h>
+
+#define BS_STEPPER(constant) extern const bs_stepper_type constant;
+#include "training/steppers.def"
+
+static const bs_stepper_type *const types[] = {
+#define BS_STEPPER(constant) &constant,
+#include "training/steppers.def"
+    NULL};
+
+struct bs_stepper {
+    const bs_stepper_type *type;
+    bs_stepper_options     options;
+    bs_network            *net;    /* borrowed */
+    bs_device             *device; /* retained; of the state */
+    bs_block              *block;  /* of the state */
+    bs_array               state;
+    bs_handler             handler; /* for the operations of before and after */
+};
+
+static double *option_value(const bs_stepper *stepper, const bs_stepper_option *o)
+{
+    return (double *)(void *)((char *)&stepper->options + o->offset);
+}
+
+bs_status bs_stepper_create(bs_stepper **out, const char *type, bs_error *err)
+{
+    *out = NULL;
+    for (int i = 0; types[i]; i++) {
+        if (strcmp(types[i]->name, type) != 0)
+            continue;
+        bs_stepper *stepper = bs_alloc(sizeof *stepper);
+        if (!stepper)
+            return bs_fail(err, BS_NO_MEMORY, "no memory for a stepper");
+        stepper->type = types[i];
+        for (const bs_stepper_option *o = types[i]->options; o->name; o++)
+            *option_value(stepper, o) = o->standard;
+        *out = stepper;
+        return BS_OK;
+    }
+    return bs_fail(err, BS_KEY, "there is no stepper '%s'", type);
+}
+
+static void let_go(bs_stepper *stepper)
+{
+    if (stepper->device)
+        bs_handler_close(&stepper->handler);
+    bs_block_release(stepper->block);
+    bs_device_release(stepper->device);
+    stepper->block = NULL;
+    stepper->device = NULL;
+    stepper->net = NULL;
+}
+
+void bs_stepper_close(bs_stepper *stepper)
+{
+    if (stepper)
+        let_go(stepper);
+    bs_free(stepper);
+}
+
+static const bs_stepper_option *find_option(const bs_stepper *stepper, const char *name, bs_error *err)
+{
+    for (const bs_stepper_option *o = stepper->type->options; o->name; o++)
+        if (strcmp(o->name, name) == 0)
+            return o;
+    bs_fail(err, BS_KEY, "%sStepper has no option '%s'", stepper->type->name, name);
+    return NULL;
+}
+
+bs_status bs_stepper_set(bs_stepper *stepper, const char *option, double value, bs_error *err)
+{
+    const bs_stepper_option *o = find_option(stepper, option, err);
+    if (!o)
+        return BS_KEY;
+    if (!isfinite(value) || (o->is_flag && value != 0 && value != 1))
+        return bs_fail(err, BS_VALUE, "%s must be %s, got %g", option, o->is_flag ? "true or false" : "a finite number",
+                       value);
+    *option_value(stepper, o) = value;
+    return BS_OK;
+}
+
+bs_status bs_stepper_get(const bs_stepper *stepper, const char *option, double *value, int *is_flag, bs_error *err)
+{
+    const bs_stepper_option *o = find_option(stepper, option, err);
+    if (!o)
+        return BS_KEY;
+    *value = *option_value(stepper, o);
+    *is_flag = o->is_flag;
+    return BS_OK;
+}
+
+bs_status bs_stepper_start(bs_stepper *stepper, bs_network *net, bs_error *err)
+{
+    bs_array parameters;
+    bs_device *device = bs_network_device(net);
+    BS_TRY(bs_network_array(net, BS_LEAF_PARAMETERS, &parameters, NULL, err));
+    bs_block *block = device->allocate(device, (size_t)bs_count(&parameters) * bs_dtype_size(device->dtype));
+    if (!block)
+        return bs_fail(err, BS_NO_MEMORY, "no memory for the state of a %sStepper", stepper->type->name);
+    let_go(stepper);
+    stepper->net = net;
+    stepper->block = block;
+    stepper->device = bs_device_retain(device);
+    stepper->state = parameters;
+    stepper->state.data = block->data;
+    bs_handler_init(&stepper->handler, device, NULL);
+    return BS_OK;
+}
+
+int bs_stepper_state(const bs_stepper *stepper, bs_array *out, bs_block **block)
+{
+    if (!stepper->block)
+        return 0;
+    *out = stepper->state;
+    *block = stepper->block;
+    return 1;
+}
+
+bs_status bs_stepper_run(bs_stepper *stepper, bs_error *err)
+{
+    bs_array parameters, gradients;
+    const bs_vectors v = {&parameters, &gradients, &stepper->state};
+    bs_handler *h = &stepper->handler;
+    if (!stepper->net)
+        return bs_fail(err, BS_STATE, "%sStepper: start(net) must come before run()", stepper->type->name);
+    if (bs_network_device(stepper->net) != stepper->device)
+        return bs_fail(err, BS_STATE, "%sStepper: the network's handler has changed, start(net) must come again",
+                       stepper->type->name);
+    BS_TRY(bs_network_array(stepper->net, BS_LEAF_PARAMETERS, &parameters, NULL, err));
+    BS_TRY(bs_network_array(stepper->net, BS_LEAF_GRADIENTS, &gradients, NULL, err));
+    if (stepper->type->before)
+        stepper->type->before(h, &stepper->options, &v);
+    BS_TRY(bs_network_forward(stepper->net, BS_TRAINING, 0, NULL, err));
+    BS_TRY(bs_network_backward(stepper->net, err));
+    stepper->type->after(h, &stepper->options, &v);
+    const bs_status code = h->error.code;
+    if (code != BS_OK && err)
+        *err = h->error;
+    h->error.code = BS_OK;
+    return code;
+}
