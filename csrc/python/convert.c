@@ -138,14 +138,7 @@ int bs_argument_write_back(bs_argument *argument)
 {
     if (!argument->writes)
         return 0;
-    PyArrayObject *given = (PyArrayObject *)argument->given, *used = (PyArrayObject *)argument->used;
-    PyObject *cast = PyArray_FromArray(used, (PyArray_Descr *)Py_NewRef((PyObject *)PyArray_DESCR(given)),
-                                       NPY_ARRAY_FORCECAST);
-    if (!cast)
-        return -1;
-    const int status = PyArray_CopyInto(given, (PyArrayObject *)cast);
-    Py_DECREF(cast);
-    return status;
+    return PyArray_CopyInto((PyArrayObject *)argument->given, (PyArrayObject *)argument->used);
 }
 
 void bs_argument_close(bs_argument *argument)

@@ -89,8 +89,10 @@ static void rel_deriv_row(real *const p[], int64_t n, const real s[])
     real *dx = p[2];
     (void)s;
     BS_IVDEP
-    for (int64_t i = 0; i < n; i++)
-        dx[i] = y[i] > 0 ? dy[i] : y[i] <= 0 ? 0 : y[i];
+    for (int64_t i = 0; i < n; i++) {
+        const real rest = y[i] <= 0 ? 0 : y[i];
+        dx[i] = y[i] > 0 ? dy[i] : rest;
+    }
 }
 
 static void tanh_deriv_row(real *const p[], int64_t n, const real s[])

@@ -34,18 +34,19 @@ static void each_line(row_job_function *f, pool_job *j)
 
 static void max_pixel(const pool_job *j, int64_t n, const clipped *k, real *out, real *argmax)
 {
-    const int64_t channels = j->in.c;
-    for (int64_t c = 0; c < channels; c++)
+    const int channels = (int)j->in.c; /* an int, so that its conversion to real is a vector instruction */
+    for (int c = 0; c < channels; c++)
         out[c] = 0, argmax[c] = -1;
     for (int64_t y = k->top; y < k->bottom; y++)
         for (int64_t x = k->left; x < k->right; x++) {
             const real *v = pixel_at(&j->in, n, y, x);
             const real place = (real)((y * j->in.w + x) * channels);
             BS_IVDEP
-            for (int64_t c = 0; c < channels; c++) {
-                const int take = argmax[c] < 0 || (!(v[c] <= out[c]) && out[c] == out[c]);
+            for (int c = 0; c < channels; c++) {
+                const int larger = !(v[c] <= out[c]) & (out[c] == out[c]), take = (argmax[c] < 0) | larger;
+                const real here = place + (real)c;
                 out[c] = take ? v[c] : out[c];
-                argmax[c] = take ? place + (real)c : argmax[c];
+                argmax[c] = take ? here : argmax[c];
             }
         }
 }
@@ -67,6 +68,15 @@ void K(maxpool2d_forward_batch)(bs_handler *h, bs_a_ inputs, bs_a_ outputs, bs_a
     each_line(max_line, &j);
 }
 
+/* The element at `place`, counted as argmax does, of image n. */
+static real *element_at(const images *x, int64_t n, int64_t place)
+{
+    if (x->pixel == x->c && x->line == x->w * x->c)
+        return x->data + n * x->image + place;
+    const int64_t pixel = place / x->c;
+    return pixel_at(x, n, pixel / x->w, pixel % x->w) + place % x->c;
+}
+
 static void max_back_image(void *job, int64_t n)
 {
     pool_job *j = job;
@@ -81,8 +91,7 @@ static void max_back_image(void *job, int64_t n)
                     note_row(&j->lowest, n);
                     continue;
                 }
-                const int64_t place = (int64_t)argmax[c], pixel = place / j->in.c;
-                pixel_at(&j->in, n, pixel / j->in.w, pixel % j->in.w)[place % j->in.c] += d[c];
+                *element_at(&j->in, n, (int64_t)argmax[c]) += d[c];
             }
         }
 }

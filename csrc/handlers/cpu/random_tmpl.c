@@ -8,30 +8,42 @@
 
 #include "handlers/cpu/kernels.h"
 
-enum { BLOCKS = 16, WORDS = 4 * BLOCKS }; /* made at a time, so that the rounds become vector code */
+enum { BLOCKS = 32, WORDS = 4 * BLOCKS }; /* made at a time, so that the rounds become vector code */
+
+typedef struct philox_state {
+    uint32_t c0[BLOCKS], c1[BLOCKS], c2[BLOCKS], c3[BLOCKS];
+} philox_state;
+
+/* Not inlined: alone it is a loop that compilers vectorise. */
+static __attribute__((noinline)) void philox_round(philox_state *s, uint32_t k0, uint32_t k1)
+{
+    BS_IVDEP
+    for (int b = 0; b < BLOCKS; b++) {
+        const uint64_t p0 = (uint64_t)0xD2511F53u * s->c0[b], p1 = (uint64_t)0xCD9E8D57u * s->c2[b];
+        const uint32_t c1 = s->c1[b], c3 = s->c3[b];
+        s->c0[b] = (uint32_t)(p1 >> 32) ^ c1 ^ k0;
+        s->c2[b] = (uint32_t)(p0 >> 32) ^ c3 ^ k1;
+        s->c1[b] = (uint32_t)p1;
+        s->c3[b] = (uint32_t)p0;
+    }
+}
 
 /* The words of elements 4 * first .. 4 * first + WORDS - 1. The same as bs_philox, for BLOCKS blocks side by side. */
 static void philox_words(const bs_stream *stream, uint64_t first, uint32_t out[WORDS])
 {
-    uint32_t c0[BLOCKS], c1[BLOCKS], c2[BLOCKS], c3[BLOCKS];
+    philox_state s;
     uint32_t k0 = (uint32_t)stream->key, k1 = (uint32_t)(stream->key >> 32);
     for (int b = 0; b < BLOCKS; b++) {
-        c0[b] = (uint32_t)(first + (uint64_t)b), c1[b] = (uint32_t)((first + (uint64_t)b) >> 32);
-        c2[b] = (uint32_t)stream->draw, c3[b] = (uint32_t)(stream->draw >> 32);
+        s.c0[b] = (uint32_t)(first + (uint64_t)b), s.c1[b] = (uint32_t)((first + (uint64_t)b) >> 32);
+        s.c2[b] = (uint32_t)stream->draw, s.c3[b] = (uint32_t)(stream->draw >> 32);
     }
     for (int round = 0; round < 10; round++) {
-        for (int b = 0; b < BLOCKS; b++) {
-            const uint64_t p0 = (uint64_t)0xD2511F53u * c0[b], p1 = (uint64_t)0xCD9E8D57u * c2[b];
-            c0[b] = (uint32_t)(p1 >> 32) ^ c1[b] ^ k0;
-            c2[b] = (uint32_t)(p0 >> 32) ^ c3[b] ^ k1;
-            c1[b] = (uint32_t)p1;
-            c3[b] = (uint32_t)p0;
-        }
+        philox_round(&s, k0, k1);
         k0 += 0x9E3779B9u;
         k1 += 0xBB67AE85u;
     }
     for (int b = 0; b < BLOCKS; b++)
-        out[4 * b] = c0[b], out[4 * b + 1] = c1[b], out[4 * b + 2] = c2[b], out[4 * b + 3] = c3[b];
+        out[4 * b] = s.c0[b], out[4 * b + 1] = s.c1[b], out[4 * b + 2] = s.c2[b], out[4 * b + 3] = s.c3[b];
 }
 
 /* Makes up to WORDS elements of a draw from their words. */
