@@ -1,0 +1,31 @@
+# Doors of the project. `make demo` and `make test` do all their set-up in .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test check bench wheel clean
+.NOTPARALLEL:
+
+demo: .venv/installed ; $(BIN)/python examples/digits.py
+test: .venv/installed ; $(BIN)/pytest
+check: check-gcc check-clang check-asan
+bench: .venv/installed ; $(BIN)/python benchmarks/steps.py
+wheel: .venv/made ; $(BIN)/pip wheel --no-deps -w dist .
+clean: ; rm -rf build dist .venv .tox *.egg-info brainstorm/*.so brainstorm/LICENSE.openblas.txt
+
+check-%: .venv/made
+	@command -v $(subst asan,gcc,$*) >/dev/null || { echo "make check needs $*: install it (Debian: apt-get install $*)"; exit 1; }
+	PATH="$(CURDIR)/$(BIN):$$PATH" sh -c 'cmake --preset $* -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python >/dev/null && \
+	  cmake --build --preset $* -j 2 && ctest --preset $*'
+
+# The installed package, made again whenever a source is newer.
+SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc brainstorm -name '*.[ch]' -o -name '*.def' -o -name '*.py*' -not -name '*.pyc')
+.venv/installed: .venv/made $(SOURCES)
+	$(BIN)/pip install -q '.[tests]'
+	@touch $@
+
+.venv/made: tools/preflight.sh
+	@sh tools/preflight.sh $(PYTHON)
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -q --upgrade pip
+	$(BIN)/pip install -q 'cmake>=3.21' 'numpy>=2' scipy-openblas32
+	@touch $@
