@@ -6,6 +6,7 @@ state: what is created from a description is as good as new.
 """
 
 import copy
+import reprlib
 
 import numpy as np
 
@@ -70,6 +71,12 @@ class DescribedByArguments(Describable):
         arguments = {name: create_from_description(value) for name, value in description.items()
                      if name != '@type'}
         return cls(**arguments)
+
+    def __repr__(self):
+        omitted, _, _ = _collect(type(self))
+        members = ', '.join(f'{name}={reprlib.repr(value)}' for name, value in vars(self).items()
+                            if name not in omitted and not name.startswith('_'))
+        return f'{type(self).__name__}({members})'
 
 
 def get_description(this):

@@ -45,8 +45,8 @@ class BufferView:
         node = self
         for name in path.split('.'):
             if not isinstance(node, BufferView):
-                raise KeyError(f"{path!r} leads beyond an array")
-            node = node.__get(name)
+                raise KeyError(f"there is no buffer {path!r}: it leads beyond an array")
+            node = node.__get(name, path)
         return node
 
     def __getattr__(self, name):
@@ -80,11 +80,11 @@ class BufferView:
     def __repr__(self):
         return f"<BufferView of {', '.join(self.__children)}>"
 
-    def __get(self, name):
+    def __get(self, name, path=None):
         name = _current_name(name, self.__children)
         if name not in self.__children:
-            raise KeyError(f"there is no buffer {name!r}; "
-                           + list_names('available are', name, self.__children))
+            raise KeyError(f"there is no buffer {path or name!r}; "
+                           + list_names(f'in place of {name!r} there are', name, self.__children))
         child = self.__children[name]
         return BufferView(child, self.__resolve) if isinstance(child, Mapping) \
             else self.__resolve(child)
