@@ -1,7 +1,8 @@
 /* brainstorm.h - the engine's public header, usable without Python: see examples/xor.c.
  *
- * A program opens a device (handlers), describes a graph of layers, builds a network from it, writes data into Input's outputs
- * and lets a stepper run. Functions that can fail return a bs_status and put one line of text into a bs_error. */
+ * A program opens a device (handlers), describes a graph of layers, builds a network from it,
+ * writes data into Input's outputs and lets a stepper run. Functions that can fail return a
+ * bs_status and put one line of text into a bs_error. */
 #ifndef BRAINSTORM_H
 #define BRAINSTORM_H
 

@@ -50,8 +50,23 @@ static bs_status fill(bs_network *net, const char *path, int n, const float *val
 static bs_status train(bs_network *net, bs_stepper *stepper, double *loss, bs_error *err)
 {
     static const float x[] = {0, 0, 0, 1, 1, 0, 1, 1}, t[] = {0, 1, 1, 0};
-    static const float start[] = {/* Hidden W, bias */ .5f, -.4f, -.6f, .7f, .3f, .8f, -.2f, -.9f, .1f, -.1f, .2f, 0,
-                                  /* Out W, bias    */ .4f, -.5f, .6f, -.3f, 0};
+    static const float start[] = {/* Hidden W, bias */ .5f,
+                                  -.4f,
+                                  -.6f,
+                                  .7f,
+                                  .3f,
+                                  .8f,
+                                  -.2f,
+                                  -.9f,
+                                  .1f,
+                                  -.1f,
+                                  .2f,
+                                  0,
+                                  /* Out W, bias    */ .4f,
+                                  -.5f,
+                                  .6f,
+                                  -.3f,
+                                  0};
     const char *name;
     BS_TRY(bs_network_resize(net, 1, 4, err));
     BS_TRY(fill(net, "parameters", 17, start, err));

@@ -41,8 +41,12 @@ bs_array bs_with_lead(const bs_array *a, int lead)
 bs_array bs_matrix(const bs_array *a, int lead)
 {
     const bs_array view = bs_with_lead(a, lead);
-    return (bs_array){.data = view.data, .dim = {bs_rows(&view), bs_cols(&view)}, .pitch = view.pitch,
-                      .ndim = 2, .lead = 1, .dtype = view.dtype};
+    return (bs_array){.data = view.data,
+                      .dim = {bs_rows(&view), bs_cols(&view)},
+                      .pitch = view.pitch,
+                      .ndim = 2,
+                      .lead = 1,
+                      .dtype = view.dtype};
 }
 
 bs_array bs_slice(const bs_array *a, int64_t start, int64_t n)
@@ -73,7 +77,8 @@ bs_array bs_at(const bs_array *a, int64_t i)
 bs_array bs_columns(const bs_array *matrix, int64_t start, int64_t n)
 {
     bs_array out = *matrix;
-    BS_ASSERT(matrix->ndim == 2 && matrix->lead == 1 && start >= 0 && n >= 0 && start + n <= matrix->dim[1]);
+    BS_ASSERT(matrix->ndim == 2 && matrix->lead == 1 && start >= 0 && n >= 0 &&
+              start + n <= matrix->dim[1]);
     out.data = (char *)out.data + (size_t)start * bs_dtype_size(out.dtype);
     out.dim[1] = n;
     return out;
@@ -82,8 +87,9 @@ bs_array bs_columns(const bs_array *matrix, int64_t start, int64_t n)
 /* Bytes from the first element to behind the last one. */
 static int64_t extent(const bs_array *a)
 {
-    return bs_count(a) == 0 ? 0
-                            : ((bs_rows(a) - 1) * a->pitch + bs_cols(a)) * (int64_t)bs_dtype_size(a->dtype);
+    return bs_count(a) == 0
+               ? 0
+               : ((bs_rows(a) - 1) * a->pitch + bs_cols(a)) * (int64_t)bs_dtype_size(a->dtype);
 }
 
 int bs_overlaps(const bs_array *a, const bs_array *b)
@@ -92,7 +98,8 @@ int bs_overlaps(const bs_array *a, const bs_array *b)
     if (!a->data || !b->data || gap >= extent(a) || -gap >= extent(b))
         return 0;
     const int64_t size = (int64_t)bs_dtype_size(a->dtype);
-    if (a->dtype == b->dtype && a->pitch == b->pitch && gap % size == 0 && !bs_is_packed(a) && !bs_is_packed(b)) {
+    if (a->dtype == b->dtype && a->pitch == b->pitch && gap % size == 0 && !bs_is_packed(a) &&
+        !bs_is_packed(b)) {
         /* columns of one matrix: b starts `shift` columns behind the start of a row of a */
         const int64_t shift = ((gap / size) % a->pitch + a->pitch) % a->pitch;
         return shift < bs_cols(a) || shift + bs_cols(b) > a->pitch;
@@ -103,14 +110,16 @@ int bs_overlaps(const bs_array *a, const bs_array *b)
 int bs_is_same_view(const bs_array *a, const bs_array *b)
 {
     return a->data == b->data && a->dtype == b->dtype && bs_count(a) == bs_count(b) &&
-           ((bs_is_packed(a) && bs_is_packed(b)) || (a->pitch == b->pitch && bs_cols(a) == bs_cols(b)));
+           ((bs_is_packed(a) && bs_is_packed(b)) ||
+            (a->pitch == b->pitch && bs_cols(a) == bs_cols(b)));
 }
 
 void bs_dims_text(char *text, size_t size, int ndim, const int64_t *dim)
 {
     size_t used = (size_t)snprintf(text, size, "(");
     for (int i = 0; i < ndim && used < size; i++)
-        used += (size_t)snprintf(text + used, size - used, "%s%lld", i ? ", " : "", (long long)dim[i]);
+        used += (size_t)snprintf(text + used, size - used, "%s%lld", i ? ", " : "",
+                                 (long long)dim[i]);
     if (used < size)
         snprintf(text + used, size - used, ndim == 1 ? ",)" : ")");
 }

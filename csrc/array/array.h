@@ -1,9 +1,9 @@
 /* array.h - bs_array, a view of numbers that belong to somebody else.
  *
- * dim[0 .. lead) count rows; dim[lead .. ndim) make up one packed row; `pitch` elements lie between the starts of two rows.
- * So every array is a matrix rows x cols with a pitch, which is enough for slices of time, for columns of a wider matrix
- * (two layers side by side in one hub) and for images sliced along channels (a row is a pixel). The engine has no other
- * strides. */
+ * dim[0 .. lead) count rows; dim[lead .. ndim) make up one packed row; `pitch` elements lie between
+ * the starts of two rows. So every array is a matrix rows x cols with a pitch, which is enough for
+ * slices of time, for columns of a wider matrix (two layers side by side in one hub) and for images
+ * sliced along channels (a row is a pixel). The engine has no other strides. */
 #ifndef BS_ARRAY_ARRAY_H
 #define BS_ARRAY_ARRAY_H
 
@@ -13,18 +13,18 @@
 #include "base/status.h"
 
 enum {
-    BS_MAX_FEATURES = 4,                 /* feature dimensions of a buffer */
-    BS_MAX_NDIM = 2 + BS_MAX_FEATURES    /* time, batch, features */
+    BS_MAX_FEATURES = 4,              /* feature dimensions of a buffer */
+    BS_MAX_NDIM = 2 + BS_MAX_FEATURES /* time, batch, features */
 };
 
 typedef enum bs_dtype { BS_F32, BS_F64 } bs_dtype;
 
 typedef struct bs_array {
-    void   *data;             /* element [0, 0, ...]; borrowed */
+    void *data;               /* element [0, 0, ...]; borrowed */
     int64_t dim[BS_MAX_NDIM]; /* shape */
     int64_t pitch;            /* elements from one row to the next, >= cols */
-    int8_t  ndim, lead;       /* 0 <= lead <= ndim <= BS_MAX_NDIM; lead 0: one single row */
-    int8_t  dtype;            /* a bs_dtype */
+    int8_t ndim, lead;        /* 0 <= lead <= ndim <= BS_MAX_NDIM; lead 0: one single row */
+    int8_t dtype;             /* a bs_dtype */
 } bs_array;
 
 static inline size_t bs_dtype_size(int dtype)
@@ -88,7 +88,8 @@ bs_array bs_slice(const bs_array *a, int64_t start, int64_t n);
 /* Columns start .. start+n of a 2-D view. */
 bs_array bs_columns(const bs_array *matrix, int64_t start, int64_t n);
 
-/* Whether an element of a is also an element of b. Exact for views with the same pitch, else by address ranges. */
+/* Whether an element of a is also an element of b. Exact for views with the same pitch, else by
+ * address ranges. */
 int bs_overlaps(const bs_array *a, const bs_array *b);
 
 /* Whether a and b are the same elements in the same places. */

@@ -16,8 +16,8 @@ void bs_shape_text(char *text, size_t size, const bs_shape *s)
     static const char *const heads[] = {"(", "('B'", "('T', 'B'"};
     size_t used = (size_t)snprintf(text, size, "%s", heads[s->scale]);
     for (int i = 0; i < s->ndim && used < size; i++)
-        used += (size_t)snprintf(text + used, size - used, "%s%lld", i || s->scale != BS_FIXED ? ", " : "",
-                                 (long long)s->dim[i]);
+        used += (size_t)snprintf(text + used, size - used, "%s%lld",
+                                 i || s->scale != BS_FIXED ? ", " : "", (long long)s->dim[i]);
     if (used < size)
         snprintf(text + used, size - used, (int)s->scale + s->ndim == 1 ? ",)" : ")");
 }

@@ -1,4 +1,5 @@
-/* shape.h - how big a buffer is before T (time steps) and B (batch size) are known, and templates of such shapes. */
+/* shape.h - how big a buffer is before T (time steps) and B (batch size) are known, and templates
+ * of such shapes. */
 #ifndef BS_ARRAY_SHAPE_H
 #define BS_ARRAY_SHAPE_H
 
@@ -10,10 +11,10 @@ typedef enum bs_scale { BS_FIXED, BS_BATCH, BS_TIME } bs_scale;
 /* The shape of a buffer: ('T', 'B', dim...), ('B', dim...) or (dim...). */
 typedef struct bs_shape {
     bs_scale scale;
-    int      ndim;                 /* of the features (for BS_FIXED: up to BS_MAX_NDIM all together) */
-    int64_t  dim[BS_MAX_NDIM];
-    int      context;              /* extra time slots behind the last step: 0 or 1, only with BS_TIME */
-    int      backward_only;        /* lives in the backward block */
+    int ndim; /* of the features (for BS_FIXED: up to BS_MAX_NDIM all together) */
+    int64_t dim[BS_MAX_NDIM];
+    int context;       /* extra time slots behind the last step: 0 or 1, only with BS_TIME */
+    int backward_only; /* lives in the backward block */
 } bs_shape;
 
 static inline int64_t bs_shape_size(const bs_shape *s) /* product of the feature dimensions */
@@ -44,8 +45,9 @@ static inline bs_shape bs_fixed_2d(int64_t rows, int64_t cols)
 /* Writes "('T', 'B', 28, 28)"; always terminated. */
 void bs_shape_text(char *text, size_t size, const bs_shape *s);
 
-/* A template is a text of words: "T B ..." any features, "T B 1", "T B F" one dimension, "T B H W C" three dimensions of
- * any size, "..." any shape at all, "3 4" just that one. A word of letters other than T and B stands for any size. */
+/* A template is a text of words: "T B ..." any features, "T B 1", "T B F" one dimension, "T B H W
+ * C" three dimensions of any size, "..." any shape at all, "3 4" just that one. A word of letters
+ * other than T and B stands for any size. */
 int bs_shape_matches(const bs_shape *s, const char *pattern);
 
 #endif

@@ -56,7 +56,7 @@ enum { CHUNK_BYTES = 1 << 14 };
 
 struct bs_arena_chunk {
     struct bs_arena_chunk *before;
-    size_t                 used, bytes; /* of the memory behind this head */
+    size_t used, bytes; /* of the memory behind this head */
 };
 
 /* The head is padded to the alignment, so that the memory behind it is aligned too. */

@@ -5,7 +5,8 @@
 
 #include <stdint.h>
 
-/* A stream of draws: element i of draw n depends on (key, n, i) alone, so it is the same on any device and thread. */
+/* A stream of draws: element i of draw n depends on (key, n, i) alone, so it is the same on any
+ * device and thread. */
 typedef struct bs_stream {
     uint64_t key;  /* the seed */
     uint64_t draw; /* number of the next draw */

@@ -1,12 +1,12 @@
-/* batch_norm.c - BatchNorm over the last dimension of size C, the n other elements of each channel being the sample.
- * S. Ioffe and C. Szegedy, "Batch Normalization", ICML 2015.
+/* batch_norm.c - BatchNorm over the last dimension of size C, the n other elements of each channel
+ * being the sample. S. Ioffe and C. Szegedy, "Batch Normalization", ICML 2015.
  *
  * Training:  mu_b = -mean(x) (the NEGATIVE mean), sigma_b = sqrt(mean((x + mu_b)^2) + epsilon),
  *            mu = decay*mu + (1 - decay)*mu_b, sigma likewise.
  * Inference: mu_b = mu, sigma_b = sigma.
  * Both:      centered = x + mu_b, x_hat = centered / sigma_b, y = gamma*x_hat + beta.
- * Backward:  dx = gamma/sigma_b * (dy - mean(dy) - x_hat*mean(dy*x_hat)) after training, gamma/sigma_b * dy after inference;
- *            dgamma = sum(dy*x_hat), dbeta = sum(dy). */
+ * Backward:  dx = gamma/sigma_b * (dy - mean(dy) - x_hat*mean(dy*x_hat)) after training,
+ * gamma/sigma_b * dy after inference; dgamma = sum(dy*x_hat), dbeta = sum(dy). */
 #include "layers/kit.h"
 
 enum { X };
@@ -14,7 +14,9 @@ enum { Y };
 enum { GAMMA, BETA, MU, SIGMA };
 enum { SIGMA_B, CENTERED, X_HAT };
 
-typedef struct { double decay, epsilon; } batch_norm;
+typedef struct {
+    double decay, epsilon;
+} batch_norm;
 
 static const bs_option options[] = {
     {"decay", BS_OPT_NUMBER, offsetof(batch_norm, decay), "0.9", NULL},
@@ -114,5 +116,11 @@ static void backward(bs_handler *h, const void *state, const bs_io *io)
 }
 
 const bs_layer_type bs_layer_batch_norm = {
-    .name = "BatchNorm", .options = options, .inputs = inputs, .state_size = sizeof(batch_norm),
-    .setup = setup, .forward = forward, .backward = backward};
+    .name = "BatchNorm",
+    .options = options,
+    .inputs = inputs,
+    .state_size = sizeof(batch_norm),
+    .setup = setup,
+    .forward = forward,
+    .backward = backward,
+};

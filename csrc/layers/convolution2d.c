@@ -1,4 +1,5 @@
-/* convolution2d.c - Convolution2D: y = act(x * W + bias), a cross-correlation over zero-padded images (H, W, C). */
+/* convolution2d.c - Convolution2D: y = act(x * W + bias), a cross-correlation over zero-padded
+ * images (H, W, C). */
 #include "layers/kit.h"
 
 enum { X };
@@ -7,7 +8,7 @@ enum { W, BIAS };
 
 typedef struct {
     int64_t num_filters, kernel_size[2], stride[2], padding;
-    int     activation;
+    int activation;
 } convolution2d;
 
 static const bs_option options[] = {
@@ -21,8 +22,11 @@ static const bs_port inputs[] = {{"default", "T B H W C", 0}, {0}};
 
 static bs_window window(const convolution2d *self)
 {
-    return (bs_window){.rows = self->kernel_size[0], .cols = self->kernel_size[1],
-                       .stride_rows = self->stride[0], .stride_cols = self->stride[1], .padding = self->padding};
+    return (bs_window){.rows = self->kernel_size[0],
+                       .cols = self->kernel_size[1],
+                       .stride_rows = self->stride[0],
+                       .stride_cols = self->stride[1],
+                       .padding = self->padding};
 }
 
 static bs_status setup(bs_layer *layer, void *state, bs_error *err)
@@ -32,8 +36,10 @@ static bs_status setup(bs_layer *layer, void *state, bs_error *err)
     bs_shape y;
     BS_TRY(bs_window_output(layer, &layer->in.buffer[X].shape, &win, self->num_filters, &y, err));
     BS_TRY(bs_add_output(layer, "default", y, err));
-    const bs_shape w = {.scale = BS_FIXED, .ndim = 4,
-                        .dim = {self->num_filters, win.rows, win.cols, layer->in.buffer[X].shape.dim[2]}};
+    const bs_shape w = {
+        .scale = BS_FIXED,
+        .ndim = 4,
+        .dim = {self->num_filters, win.rows, win.cols, layer->in.buffer[X].shape.dim[2]}};
     BS_TRY(bs_add_parameter(layer, "W", w, 0, err));
     return bs_add_parameter(layer, "bias", bs_fixed_1d(self->num_filters), 0, err);
 }
@@ -51,7 +57,8 @@ static void backward(bs_handler *h, const void *state, const bs_io *io)
 {
     const convolution2d *self = state;
     const bs_window win = window(self);
-    const bs_array x = bs_images(&io->in[X]), y = bs_images(&io->out[Y]), dy = bs_images(&io->d_out[Y]);
+    const bs_array x = bs_images(&io->in[X]), y = bs_images(&io->out[Y]),
+                   dy = bs_images(&io->d_out[Y]);
     const bs_array *dw = &io->d_param[W], *dbias = &io->d_param[BIAS];
     const bs_mark mark = bs_scratch_mark(h);
     bs_array dx = bs_images(&io->d_in[X]);
@@ -62,7 +69,8 @@ static void backward(bs_handler *h, const void *state, const bs_io *io)
 
     /* the operation sets the gradients, so those to be added come by way of scratch */
     const bs_array part_w = io->d_param_write[W] == BS_ADD ? bs_scratch_like(h, dw) : *dw;
-    const bs_array part_bias = io->d_param_write[BIAS] == BS_ADD ? bs_scratch_like(h, dbias) : *dbias;
+    const bs_array part_bias = io->d_param_write[BIAS] == BS_ADD ? bs_scratch_like(h, dbias)
+                                                                 : *dbias;
     bs_conv2d_backward_batch(h, &x, &io->param[W], &dx, &dy, &part_w, &part_bias, &win);
     if (io->d_param_write[W] == BS_ADD)
         bs_add_tt(h, &part_w, dw, dw);
@@ -72,5 +80,11 @@ static void backward(bs_handler *h, const void *state, const bs_io *io)
 }
 
 const bs_layer_type bs_layer_convolution2d = {
-    .name = "Convolution2D", .options = options, .inputs = inputs, .state_size = sizeof(convolution2d),
-    .setup = setup, .forward = forward, .backward = backward};
+    .name = "Convolution2D",
+    .options = options,
+    .inputs = inputs,
+    .state_size = sizeof(convolution2d),
+    .setup = setup,
+    .forward = forward,
+    .backward = backward,
+};

@@ -1,16 +1,18 @@
-/* dropout.c - Dropout. Training: mask = 1 with probability 1 - p, else 0; y = x*mask / (1 - p). Inference: y = x, mask = 1.
- * N. Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", JMLR 15, 2014. */
+/* dropout.c - Dropout. Training: mask = 1 with probability 1 - p, else 0; y = x*mask / (1 - p).
+ * Inference: y = x, mask = 1. N. Srivastava et al., "Dropout: a simple way to prevent neural
+ * networks from overfitting", JMLR 15, 2014. */
 #include "layers/kit.h"
 
 enum { X };
 enum { Y };
 enum { MASK };
 
-typedef struct { double drop_prob; } dropout;
+typedef struct {
+    double drop_prob;
+} dropout;
 
 static const bs_option options[] = {
-    {"drop_prob", BS_OPT_NUMBER, offsetof(dropout, drop_prob), "0.5", NULL},
-    {0}};
+    {"drop_prob", BS_OPT_NUMBER, offsetof(dropout, drop_prob), "0.5", NULL}, {0}};
 static const bs_port inputs[] = {{"default", "T B ...", 0}, {0}};
 
 static bs_status setup(bs_layer *layer, void *state, bs_error *err)
@@ -50,5 +52,11 @@ static void backward(bs_handler *h, const void *state, const bs_io *io)
 }
 
 const bs_layer_type bs_layer_dropout = {
-    .name = "Dropout", .options = options, .inputs = inputs, .state_size = sizeof(dropout),
-    .setup = setup, .forward = forward, .backward = backward};
+    .name = "Dropout",
+    .options = options,
+    .inputs = inputs,
+    .state_size = sizeof(dropout),
+    .setup = setup,
+    .forward = forward,
+    .backward = backward,
+};

@@ -4,11 +4,12 @@
 enum { X };
 enum { Y };
 
-typedef struct { int activation; } elementwise;
+typedef struct {
+    int activation;
+} elementwise;
 
 static const bs_option options[] = {
-    {"activation", BS_OPT_ACTIVATION, offsetof(elementwise, activation), "rel", NULL},
-    {0}};
+    {"activation", BS_OPT_ACTIVATION, offsetof(elementwise, activation), "rel", NULL}, {0}};
 static const bs_port inputs[] = {{"default", "T B ...", 0}, {0}};
 
 static bs_status setup(bs_layer *layer, void *state, bs_error *err)
@@ -26,9 +27,16 @@ static void forward(bs_handler *h, const void *state, const bs_io *io)
 static void backward(bs_handler *h, const void *state, const bs_io *io)
 {
     const elementwise *self = state;
-    bs_put_activate_deriv(h, io->d_in_write[X], self->activation, &io->out[Y], &io->d_out[Y], &io->d_in[X]);
+    bs_put_activate_deriv(h, io->d_in_write[X], self->activation, &io->out[Y], &io->d_out[Y],
+                          &io->d_in[X]);
 }
 
 const bs_layer_type bs_layer_elementwise = {
-    .name = "Elementwise", .options = options, .inputs = inputs, .state_size = sizeof(elementwise),
-    .setup = setup, .forward = forward, .backward = backward};
+    .name = "Elementwise",
+    .options = options,
+    .inputs = inputs,
+    .state_size = sizeof(elementwise),
+    .setup = setup,
+    .forward = forward,
+    .backward = backward,
+};

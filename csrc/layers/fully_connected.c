@@ -7,7 +7,10 @@ enum { X };       /* inputs,     in the order of the table below */
 enum { Y };       /* outputs,    in the order setup adds them    */
 enum { W, BIAS }; /* parameters, likewise                        */
 
-typedef struct { bs_size_option size; int activation; } fully_connected;
+typedef struct {
+    bs_size_option size;
+    int activation;
+} fully_connected;
 
 static const bs_option options[] = {
     {"size", BS_OPT_SIZE, offsetof(fully_connected, size), "none", NULL},
@@ -33,15 +36,18 @@ static bs_status setup(bs_layer *layer, void *state, bs_error *err)
 static void forward(bs_handler *h, const void *state, const bs_io *io)
 {
     const fully_connected *self = state;
-    const bs_array x = bs_flat(&io->in[X]), y = bs_flat(&io->out[Y]), w = bs_matrix(&io->param[W], 1);
+    const bs_array x = bs_flat(&io->in[X]), y = bs_flat(&io->out[Y]),
+                   w = bs_matrix(&io->param[W], 1);
     bs_linear_act(h, &x, &w, &io->param[BIAS], &y, self->activation);
 }
 
 static void backward(bs_handler *h, const void *state, const bs_io *io)
 {
     const fully_connected *self = state;
-    const bs_array x = bs_flat(&io->in[X]), dx = bs_flat(&io->d_in[X]), w = bs_matrix(&io->param[W], 1);
-    const bs_array y = bs_flat(&io->out[Y]), dy = bs_flat(&io->d_out[Y]), dw = bs_matrix(&io->d_param[W], 1);
+    const bs_array x = bs_flat(&io->in[X]), dx = bs_flat(&io->d_in[X]),
+                   w = bs_matrix(&io->param[W], 1);
+    const bs_array y = bs_flat(&io->out[Y]), dy = bs_flat(&io->d_out[Y]),
+                   dw = bs_matrix(&io->d_param[W], 1);
     bs_activate_deriv(h, self->activation, &y, &dy, &dy);
     bs_put_dot(h, io->d_in_write[X], &dy, BS_NO_TRANS, &w, BS_NO_TRANS, &dx);
     bs_put_dot(h, io->d_param_write[W], &dy, BS_TRANS, &x, BS_NO_TRANS, &dw);
@@ -49,5 +55,11 @@ static void backward(bs_handler *h, const void *state, const bs_io *io)
 }
 
 const bs_layer_type bs_layer_fully_connected = {
-    .name = "FullyConnected", .options = options, .inputs = inputs, .state_size = sizeof(fully_connected),
-    .setup = setup, .forward = forward, .backward = backward};
+    .name = "FullyConnected",
+    .options = options,
+    .inputs = inputs,
+    .state_size = sizeof(fully_connected),
+    .setup = setup,
+    .forward = forward,
+    .backward = backward,
+};

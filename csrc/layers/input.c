@@ -1,11 +1,12 @@
 /* input.c - Input: its outputs are the external data. */
 #include "layers/layer.h"
 
-typedef struct { bs_shapes_option out_shapes; } input;
+typedef struct {
+    bs_shapes_option out_shapes;
+} input;
 
 static const bs_option options[] = {
-    {"out_shapes", BS_OPT_SHAPES, offsetof(input, out_shapes), NULL, NULL},
-    {0}};
+    {"out_shapes", BS_OPT_SHAPES, offsetof(input, out_shapes), NULL, NULL}, {0}};
 
 static bs_status setup(bs_layer *layer, void *state, bs_error *err)
 {
@@ -13,7 +14,8 @@ static bs_status setup(bs_layer *layer, void *state, bs_error *err)
     if (self->out_shapes.n == 0)
         return bs_layer_fail(layer, err, "out_shapes is empty");
     for (int i = 0; i < self->out_shapes.n; i++)
-        BS_TRY(bs_add_output(layer, self->out_shapes.shapes[i].name, self->out_shapes.shapes[i].shape, err));
+        BS_TRY(bs_add_output(layer, self->out_shapes.shapes[i].name,
+                             self->out_shapes.shapes[i].shape, err));
     return BS_OK;
 }
 
@@ -23,5 +25,11 @@ static void forward(bs_handler *h, const void *state, const bs_io *io)
 }
 
 const bs_layer_type bs_layer_input = {
-    .name = "Input", .options = options, .state_size = sizeof(input), .flags = BS_IS_INPUT,
-    .setup = setup, .forward = forward, .backward = forward};
+    .name = "Input",
+    .options = options,
+    .state_size = sizeof(input),
+    .flags = BS_IS_INPUT,
+    .setup = setup,
+    .forward = forward,
+    .backward = forward,
+};

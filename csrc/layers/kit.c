@@ -49,7 +49,8 @@ void bs_put(bs_handler *h, bs_write write, const bs_array *a, const bs_array *ou
         bs_add_tt(h, a, out, out);
 }
 
-void bs_put_mult(bs_handler *h, bs_write write, const bs_array *a, const bs_array *b, const bs_array *out)
+void bs_put_mult(bs_handler *h, bs_write write, const bs_array *a, const bs_array *b,
+                 const bs_array *out)
 {
     if (write == BS_SET)
         bs_mult_tt(h, a, b, out);
@@ -57,8 +58,8 @@ void bs_put_mult(bs_handler *h, bs_write write, const bs_array *a, const bs_arra
         bs_mult_add_tt(h, a, b, out);
 }
 
-void bs_put_dot(bs_handler *h, bs_write write, const bs_array *a, int trans_a, const bs_array *b, int trans_b,
-                const bs_array *out)
+void bs_put_dot(bs_handler *h, bs_write write, const bs_array *a, int trans_a, const bs_array *b,
+                int trans_b, const bs_array *out)
 {
     if (write == BS_SET)
         bs_dot_mm(h, a, b, out, trans_a, trans_b);
@@ -88,31 +89,32 @@ void bs_put_nothing(bs_handler *h, bs_write write, const bs_array *out)
 void bs_activate(bs_handler *h, int activation, const bs_array *x, const bs_array *y)
 {
     switch ((bs_activation)activation) {
-    case BS_REL:     bs_rel(h, x, y); break;
-    case BS_TANH:    bs_tanh(h, x, y); break;
+    case BS_REL: bs_rel(h, x, y); break;
+    case BS_TANH: bs_tanh(h, x, y); break;
     case BS_SIGMOID: bs_sigmoid(h, x, y); break;
-    case BS_EL:      bs_el(h, x, y); break;
+    case BS_EL: bs_el(h, x, y); break;
     default:
         if (!bs_is_same_view(x, y))
             bs_copy_to(h, x, y);
     }
 }
 
-void bs_activate_deriv(bs_handler *h, int activation, const bs_array *y, const bs_array *dy, const bs_array *dx)
+void bs_activate_deriv(bs_handler *h, int activation, const bs_array *y, const bs_array *dy,
+                       const bs_array *dx)
 {
     switch ((bs_activation)activation) {
-    case BS_REL:     bs_rel_deriv(h, y, y, dy, dx); break;
-    case BS_TANH:    bs_tanh_deriv(h, y, y, dy, dx); break;
+    case BS_REL: bs_rel_deriv(h, y, y, dy, dx); break;
+    case BS_TANH: bs_tanh_deriv(h, y, y, dy, dx); break;
     case BS_SIGMOID: bs_sigmoid_deriv(h, y, y, dy, dx); break;
-    case BS_EL:      bs_el_deriv(h, y, y, dy, dx); break;
+    case BS_EL: bs_el_deriv(h, y, y, dy, dx); break;
     default:
         if (!bs_is_same_view(dy, dx))
             bs_copy_to(h, dy, dx);
     }
 }
 
-void bs_put_activate_deriv(bs_handler *h, bs_write write, int activation, const bs_array *y, const bs_array *dy,
-                           const bs_array *dx)
+void bs_put_activate_deriv(bs_handler *h, bs_write write, int activation, const bs_array *y,
+                           const bs_array *dy, const bs_array *dx)
 {
     if (write == BS_SET) {
         bs_activate_deriv(h, activation, y, dy, dx);

@@ -1,4 +1,5 @@
-/* kit.h - what layers are written with: views of their arrays, and writing by a mark (set, add or skip). */
+/* kit.h - what layers are written with: views of their arrays, and writing by a mark (set, add or
+ * skip). */
 #ifndef BS_LAYERS_KIT_H
 #define BS_LAYERS_KIT_H
 
@@ -8,30 +9,35 @@ enum { BS_NO_TRANS = 0, BS_TRANS = 1 }; /* of dot_mm */
 
 /* ---- views (2-D unless said otherwise; `a` is an array of bs_io) ---- */
 
-bs_array bs_steps(const bs_array *a, int64_t start, int64_t n); /* (n, B, ...): time steps start .. start+n */
-bs_array bs_step(const bs_array *a, int64_t t);                 /* (B, F): one time step; -1 is the context slot */
-bs_array bs_flat(const bs_array *a);                            /* (T*B, F): every sequence and step a row */
-bs_array bs_pixels(const bs_array *a);                          /* (all but the last dimension, last dimension) */
-bs_array bs_vector(const bs_array *a);                          /* (1, N): a parameter as a row vector */
-bs_array bs_images(const bs_array *a);                          /* (T*B, H, W, C), 4-D */
+bs_array bs_steps(const bs_array *a, int64_t start,
+                  int64_t n);                   /* (n, B, ...): time steps start .. start+n */
+bs_array bs_step(const bs_array *a, int64_t t); /* (B, F): one time step; -1 is the context slot */
+bs_array bs_flat(const bs_array *a);            /* (T*B, F): every sequence and step a row */
+bs_array bs_pixels(const bs_array *a);          /* (all but the last dimension, last dimension) */
+bs_array bs_vector(const bs_array *a);          /* (1, N): a parameter as a row vector */
+bs_array bs_images(const bs_array *a);          /* (T*B, H, W, C), 4-D */
 
 /* ---- writing: SET replaces, ADD adds, SKIP does nothing ---- */
 
-void bs_put(bs_handler *h, bs_write write, const bs_array *a, const bs_array *out);          /* out (+)= a */
-void bs_put_mult(bs_handler *h, bs_write write, const bs_array *a, const bs_array *b, const bs_array *out); /* a * b */
-void bs_put_dot(bs_handler *h, bs_write write, const bs_array *a, int trans_a, const bs_array *b, int trans_b,
-                const bs_array *out);                                                        /* op(a) op(b) */
-void bs_put_column_sums(bs_handler *h, bs_write write, const bs_array *a, const bs_array *out); /* sum over rows */
+void bs_put(bs_handler *h, bs_write write, const bs_array *a, const bs_array *out); /* out (+)= a */
+void bs_put_mult(bs_handler *h, bs_write write, const bs_array *a, const bs_array *b,
+                 const bs_array *out); /* a * b */
+void bs_put_dot(bs_handler *h, bs_write write, const bs_array *a, int trans_a, const bs_array *b,
+                int trans_b, const bs_array *out); /* op(a) op(b) */
+void bs_put_column_sums(bs_handler *h, bs_write write, const bs_array *a,
+                        const bs_array *out); /* sum over rows */
 
 /* Makes `out` ready for operations that add: SET zeroes it. */
 void bs_put_nothing(bs_handler *h, bs_write write, const bs_array *out);
 
 /* ---- activations ---- */
 
-void bs_activate(bs_handler *h, int activation, const bs_array *x, const bs_array *y); /* y = act(x), may be in place */
+void bs_activate(bs_handler *h, int activation, const bs_array *x,
+                 const bs_array *y); /* y = act(x), may be in place */
 /* dx = dy * act'(y), by y alone; dx may be dy. */
-void bs_activate_deriv(bs_handler *h, int activation, const bs_array *y, const bs_array *dy, const bs_array *dx);
-void bs_put_activate_deriv(bs_handler *h, bs_write write, int activation, const bs_array *y, const bs_array *dy,
-                           const bs_array *dx);
+void bs_activate_deriv(bs_handler *h, int activation, const bs_array *y, const bs_array *dy,
+                       const bs_array *dx);
+void bs_put_activate_deriv(bs_handler *h, bs_write write, int activation, const bs_array *y,
+                           const bs_array *dy, const bs_array *dx);
 
 #endif

@@ -1,4 +1,5 @@
-/* layer.c - builds a layer: options from settings, ports from wired inputs, then the type's own setup. */
+/* layer.c - builds a layer: options from settings, ports from wired inputs, then the type's own
+ * setup. */
 #include "layers/layer.h"
 
 #include <ctype.h>
@@ -71,11 +72,12 @@ static const char *setting_text(char *text, size_t size, const bs_setting *s)
     return text;
 }
 
-static bs_status bad_option(const bs_layer *layer, const bs_option *o, const bs_setting *s, const char *wanted,
-                            bs_error *err)
+static bs_status bad_option(const bs_layer *layer, const bs_option *o, const bs_setting *s,
+                            const char *wanted, bs_error *err)
 {
     char text[120];
-    return bs_layer_fail(layer, err, "%s must be %s, got %s", o->name, wanted, setting_text(text, sizeof text, s));
+    return bs_layer_fail(layer, err, "%s must be %s, got %s", o->name, wanted,
+                         setting_text(text, sizeof text, s));
 }
 
 /* The setting as whole numbers: one for a number, several for a tuple; 0 if it is neither. */
@@ -99,7 +101,8 @@ static int all_at_least(const int64_t *values, int n, int64_t least)
     return n > 0;
 }
 
-static bs_status set_sizes(const bs_layer *layer, const bs_option *o, const bs_setting *s, void *place, bs_error *err)
+static bs_status set_sizes(const bs_layer *layer, const bs_option *o, const bs_setting *s,
+                           void *place, bs_error *err)
 {
     int64_t values[BS_MAX_NDIM];
     const int n = whole_numbers(s, values);
@@ -125,7 +128,8 @@ static bs_status set_sizes(const bs_layer *layer, const bs_option *o, const bs_s
     return BS_OK;
 }
 
-static bs_status set_word(const bs_layer *layer, const bs_option *o, const bs_setting *s, int *place, bs_error *err)
+static bs_status set_word(const bs_layer *layer, const bs_option *o, const bs_setting *s,
+                          int *place, bs_error *err)
 {
     const char *choices = o->kind == BS_OPT_ACTIVATION ? "linear rel tanh sigmoid el" : o->choices;
     const int found = s->kind == BS_TEXT ? find_choice(choices, s->text) : -1;
@@ -143,8 +147,7 @@ static bs_status set_option(bs_layer *layer, const bs_option *o, const bs_settin
     char *place = (char *)layer->state + o->offset;
     switch (o->kind) {
     case BS_OPT_ACTIVATION:
-    case BS_OPT_CHOICE:
-        return set_word(layer, o, s, (int *)(void *)place, err);
+    case BS_OPT_CHOICE: return set_word(layer, o, s, (int *)(void *)place, err);
     case BS_OPT_NUMBER:
         if (s->kind != BS_NUMBER || !isfinite(s->number))
             return bad_option(layer, o, s, "a finite number", err);
@@ -155,11 +158,8 @@ static bs_status set_option(bs_layer *layer, const bs_option *o, const bs_settin
             return bad_option(layer, o, s, "a dict of name: shape", err);
         *(bs_shapes_option *)(void *)place = (bs_shapes_option){s->n, s->shapes};
         return BS_OK;
-    case BS_OPT_POINTER:
-        *(void **)(void *)place = s->pointer;
-        return BS_OK;
-    default:
-        return set_sizes(layer, o, s, place, err);
+    case BS_OPT_POINTER: *(void **)(void *)place = s->pointer; return BS_OK;
+    default: return set_sizes(layer, o, s, place, err);
     }
 }
 
@@ -217,7 +217,8 @@ static bs_status copy_any_inputs(bs_layer *layer, int n, const bs_buffer *inputs
     return BS_OK;
 }
 
-static bs_status match_port(bs_layer *layer, const bs_port *port, int n, const bs_buffer *inputs, bs_error *err)
+static bs_status match_port(bs_layer *layer, const bs_port *port, int n, const bs_buffer *inputs,
+                            bs_error *err)
 {
     for (int i = 0; i < n; i++) {
         if (strcmp(inputs[i].name, port->name) != 0)
@@ -225,8 +226,8 @@ static bs_status match_port(bs_layer *layer, const bs_port *port, int n, const b
         if (!bs_shape_matches(&inputs[i].shape, port->pattern)) {
             char text[120];
             bs_shape_text(text, sizeof text, &inputs[i].shape);
-            return bs_layer_fail(layer, err, "input '%s' has shape %s, expected (%s)", port->name, text,
-                                 port->pattern);
+            return bs_layer_fail(layer, err, "input '%s' has shape %s, expected (%s)", port->name,
+                                 text, port->pattern);
         }
         layer->in.buffer[layer->in.n++] = (bs_buffer){port->name, inputs[i].shape, port->flags};
         return BS_OK;
@@ -257,17 +258,19 @@ static bs_status set_inputs(bs_layer *layer, int n, const bs_buffer *inputs, bs_
 
 /* ---- declarations ---- */
 
-static bs_status declare(bs_layer *layer, bs_buffers_declared *list, const char *what, const char *name,
-                         bs_shape shape, unsigned flags, bs_error *err)
+static bs_status declare(bs_layer *layer, bs_buffers_declared *list, const char *what,
+                         const char *name, bs_shape shape, unsigned flags, bs_error *err)
 {
     const int most = shape.scale == BS_FIXED ? BS_MAX_NDIM : BS_MAX_FEATURES;
     if (shape.ndim > most)
-        return bs_layer_fail(layer, err, "%s '%s' has %d feature dimensions, at most %d are possible", what, name,
-                             shape.ndim, most);
+        return bs_layer_fail(layer, err,
+                             "%s '%s' has %d feature dimensions, at most %d are possible", what,
+                             name, shape.ndim, most);
     if (shape.ndim && !all_at_least(shape.dim, shape.ndim, 1)) {
         char text[120];
         bs_shape_text(text, sizeof text, &shape);
-        return bs_layer_fail(layer, err, "%s '%s' would have shape %s, sizes must be positive", what, name, text);
+        return bs_layer_fail(layer, err, "%s '%s' would have shape %s, sizes must be positive",
+                             what, name, text);
     }
     int64_t size = 8; /* bytes of one element, at most */
     for (int i = 0; i < shape.ndim; i++)
@@ -276,7 +279,8 @@ static bs_status declare(bs_layer *layer, bs_buffers_declared *list, const char 
     if (bs_find_buffer(list, name) >= 0)
         return bs_layer_fail(layer, err, "there are two %ss called '%s'", what, name);
     if (!list->buffer)
-        BS_TRY(BS_ARENA_NEW(layer->arena, &list->buffer, BS_MAX_BUFFERS, "the buffers of a layer", err));
+        BS_TRY(BS_ARENA_NEW(layer->arena, &list->buffer, BS_MAX_BUFFERS, "the buffers of a layer",
+                            err));
     if (list->n == BS_MAX_BUFFERS)
         return bs_layer_fail(layer, err, "more than %d %ss", BS_MAX_BUFFERS, what);
     char *copy = bs_arena_text(layer->arena, name);
@@ -291,7 +295,8 @@ bs_status bs_add_output(bs_layer *layer, const char *name, bs_shape shape, bs_er
     return declare(layer, &layer->out, "output", name, shape, 0, err);
 }
 
-bs_status bs_add_parameter(bs_layer *layer, const char *name, bs_shape shape, unsigned flags, bs_error *err)
+bs_status bs_add_parameter(bs_layer *layer, const char *name, bs_shape shape, unsigned flags,
+                           bs_error *err)
 {
     BS_ASSERT(shape.scale == BS_FIXED);
     return declare(layer, &layer->param, "parameter", name, shape, flags, err);
@@ -302,16 +307,20 @@ bs_status bs_add_internal(bs_layer *layer, const char *name, bs_shape shape, bs_
     return declare(layer, &layer->inner, "internal", name, shape, 0, err);
 }
 
-bs_status bs_window_output(const bs_layer *layer, const bs_shape *in, const bs_window *window, int64_t channels,
-                           bs_shape *out, bs_error *err)
+bs_status bs_window_output(const bs_layer *layer, const bs_shape *in, const bs_window *window,
+                           int64_t channels, bs_shape *out, bs_error *err)
 {
     const int64_t most = INT64_MAX / 4;
-    const int64_t height = window->padding > most ? -1 : in->dim[0] + 2 * window->padding - window->rows;
-    const int64_t width = window->padding > most ? -1 : in->dim[1] + 2 * window->padding - window->cols;
+    const int64_t height = window->padding > most ? -1
+                                                  : in->dim[0] + 2 * window->padding - window->rows;
+    const int64_t width = window->padding > most ? -1
+                                                 : in->dim[1] + 2 * window->padding - window->cols;
     if (height < 0 || width < 0)
-        return bs_layer_fail(layer, err, "a window of (%lld, %lld) does not fit on images of (%lld, %lld) with padding %lld",
-                             (long long)window->rows, (long long)window->cols, (long long)in->dim[0],
-                             (long long)in->dim[1], (long long)window->padding);
+        return bs_layer_fail(
+            layer, err,
+            "a window of (%lld, %lld) does not fit on images of (%lld, %lld) with padding %lld",
+            (long long)window->rows, (long long)window->cols, (long long)in->dim[0],
+            (long long)in->dim[1], (long long)window->padding);
     *out = *in;
     out->dim[0] = height / window->stride_rows + 1;
     out->dim[1] = width / window->stride_cols + 1;
@@ -319,8 +328,8 @@ bs_status bs_window_output(const bs_layer *layer, const bs_shape *in, const bs_w
     return BS_OK;
 }
 
-bs_status bs_layer_create(bs_layer *out, bs_arena *arena, const bs_layer_type *type, const char *name,
-                          int n_settings, const bs_setting *settings,
+bs_status bs_layer_create(bs_layer *out, bs_arena *arena, const bs_layer_type *type,
+                          const char *name, int n_settings, const bs_setting *settings,
                           int n_inputs, const bs_buffer *inputs, bs_error *err)
 {
     bs_status status = BS_OK;

@@ -1,8 +1,9 @@
-/* layer.h - what a layer is: a type (one const at the end of its file) and an instance in a network.
+/* layer.h - what a layer is: a type (one const at the end of its file) and an instance in a
+ * network.
  *
- * A type declares options, input ports and, in setup, its outputs, parameters and internals. forward and backward see
- * arrays alone (bs_io) and speak only operations of the handler: a layer never touches numbers, never allocates, and asks
- * neither for dtype nor device. */
+ * A type declares options, input ports and, in setup, its outputs, parameters and internals.
+ * forward and backward see arrays alone (bs_io) and speak only operations of the handler: a layer
+ * never touches numbers, never allocates, and asks neither for dtype nor device. */
 #ifndef BS_LAYERS_LAYER_H
 #define BS_LAYERS_LAYER_H
 
@@ -12,17 +13,21 @@
 
 typedef enum bs_pass { BS_INFERENCE, BS_TRAINING } bs_pass;
 
-/* How a result goes into a delta or gradient view. BS_SKIP: nobody will look; the view is real memory all the same. */
+/* How a result goes into a delta or gradient view. BS_SKIP: nobody will look; the view is real
+ * memory all the same. */
 typedef enum bs_write { BS_SET, BS_ADD, BS_SKIP } bs_write;
 
-/* What one layer sees of a pass, indexed in the order of declaration. Time-sized arrays are (T, B, ...), those with a context
- * slot (T+1, B, ...) with the state before step 0 in the last row. */
+/* What one layer sees of a pass, indexed in the order of declaration. Time-sized arrays are (T, B,
+ * ...), those with a context slot (T+1, B, ...) with the state before step 0 in the last row. */
 typedef struct bs_io {
-    const bs_array *in, *out, *param, *inner; /* in forward, backward-only internals have no memory (data NULL) */
-    const bs_array *d_in, *d_out, *d_param;   /* backward only; d_in of a port with BS_NO_DELTA is not to be written */
+    const bs_array *in, *out, *param,
+        *inner; /* in forward, backward-only internals have no memory (data NULL) */
+    const bs_array *d_in, *d_out,
+        *d_param; /* backward only; d_in of a port with BS_NO_DELTA is not to be written */
     const bs_write *d_in_write, *d_param_write;
-    const bs_write *inner_write;              /* BS_ADD: a consumer of internal NAME has added to its partner dNAME */
-    bs_pass         pass;                     /* of the forward pass that ran, in backward too */
+    const bs_write
+        *inner_write; /* BS_ADD: a consumer of internal NAME has added to its partner dNAME */
+    bs_pass pass;     /* of the forward pass that ran, in backward too */
 } bs_io;
 
 /* ---- options ---- */
@@ -40,66 +45,74 @@ typedef enum bs_option_kind {
 } bs_option_kind;
 
 typedef struct bs_option {
-    const char    *name;
+    const char *name;
     bs_option_kind kind;
-    size_t         offset;   /* of the value in the layer's state */
-    const char    *standard; /* the default as text, "1 1" for pairs; NULL: must be given */
-    const char    *choices;  /* of BS_OPT_CHOICE: "max avg" */
+    size_t offset;        /* of the value in the layer's state */
+    const char *standard; /* the default as text, "1 1" for pairs; NULL: must be given */
+    const char *choices;  /* of BS_OPT_CHOICE: "max avg" */
 } bs_option;
 
 typedef struct bs_size_option {
-    int     ndim; /* 0: not given */
+    int ndim; /* 0: not given */
     int64_t dim[BS_MAX_NDIM];
 } bs_size_option;
 
 typedef struct bs_named_shape {
     const char *name;
-    bs_shape    shape;
+    bs_shape shape;
 } bs_named_shape;
 
 typedef struct bs_shapes_option {
-    int                   n;
+    int n;
     const bs_named_shape *shapes;
 } bs_shapes_option;
 
 /* One keyword argument as it comes from outside. */
-typedef enum bs_setting_kind { BS_NONE, BS_NUMBER, BS_TEXT, BS_SIZES, BS_SHAPES, BS_POINTER } bs_setting_kind;
+typedef enum bs_setting_kind {
+    BS_NONE,
+    BS_NUMBER,
+    BS_TEXT,
+    BS_SIZES,
+    BS_SHAPES,
+    BS_POINTER
+} bs_setting_kind;
 typedef struct bs_setting {
-    const char           *name;
-    bs_setting_kind       kind;
-    int                   n;         /* BS_SIZES, BS_SHAPES */
-    double                number;    /* BS_NUMBER */
-    int                   is_integer; /* the number came as an integer */
-    const char           *text;      /* BS_TEXT */
-    int64_t               sizes[BS_MAX_NDIM];
+    const char *name;
+    bs_setting_kind kind;
+    int n;            /* BS_SIZES, BS_SHAPES */
+    double number;    /* BS_NUMBER */
+    int is_integer;   /* the number came as an integer */
+    const char *text; /* BS_TEXT */
+    int64_t sizes[BS_MAX_NDIM];
     const bs_named_shape *shapes;
-    void                 *pointer;
+    void *pointer;
 } bs_setting;
 
 /* ---- types ---- */
 
-enum { /* bs_layer_type.flags */
-    BS_IS_INPUT = 1,       /* its outputs are the external data */
-    BS_IS_LOSS = 2,        /* its output is a loss value */
-    BS_ANY_INPUTS = 4,     /* the ports are those that are wired */
-    BS_WANTS_ZEROED = 8    /* deltas and gradients are zeroed before backward, and every mark is BS_ADD */
+enum {                    /* bs_layer_type.flags */
+       BS_IS_INPUT = 1,   /* its outputs are the external data */
+       BS_IS_LOSS = 2,    /* its output is a loss value */
+       BS_ANY_INPUTS = 4, /* the ports are those that are wired */
+       BS_WANTS_ZEROED =
+           8 /* deltas and gradients are zeroed before backward, and every mark is BS_ADD */
 };
 enum { BS_NO_DELTA = 1, BS_NO_GRADIENT = 1 }; /* flags of a port, of a parameter */
 
 typedef struct bs_port {
     const char *name;
     const char *pattern; /* a shape template, see array/shape.h */
-    unsigned    flags;   /* BS_NO_DELTA: nothing flows back */
+    unsigned flags;      /* BS_NO_DELTA: nothing flows back */
 } bs_port;
 
 typedef struct bs_layer bs_layer;
 
 typedef struct bs_layer_type {
-    const char      *name;       /* "FullyConnected" */
-    const bs_option *options;    /* ends with a name of NULL; may be NULL */
-    const bs_port   *inputs;     /* likewise */
-    size_t           state_size; /* bytes; zeroed, in the network's arena: nothing to free */
-    unsigned         flags;
+    const char *name;         /* "FullyConnected" */
+    const bs_option *options; /* ends with a name of NULL; may be NULL */
+    const bs_port *inputs;    /* likewise */
+    size_t state_size;        /* bytes; zeroed, in the network's arena: nothing to free */
+    unsigned flags;
     bs_status (*setup)(bs_layer *layer, void *state, bs_error *err);
     void (*forward)(bs_handler *h, const void *state, const bs_io *io);
     void (*backward)(bs_handler *h, const void *state, const bs_io *io);
@@ -113,45 +126,47 @@ const bs_layer_type *bs_layer_type_find(const char *name);
 
 typedef struct bs_buffer {
     const char *name;
-    bs_shape    shape;
-    unsigned    flags; /* inputs: BS_NO_DELTA, parameters: BS_NO_GRADIENT */
+    bs_shape shape;
+    unsigned flags; /* inputs: BS_NO_DELTA, parameters: BS_NO_GRADIENT */
 } bs_buffer;
 
 enum { BS_MAX_BUFFERS = 64 }; /* outputs, parameters or internals of one layer */
 
 typedef struct bs_buffers_declared {
-    int        n;
+    int n;
     bs_buffer *buffer;
 } bs_buffers_declared;
 
 struct bs_layer {
     const bs_layer_type *type;
-    const char          *name;
-    void                *state;
-    bs_arena            *arena; /* borrowed; holds everything here */
-    bs_buffers_declared  in, out, param, inner;
+    const char *name;
+    void *state;
+    bs_arena *arena; /* borrowed; holds everything here */
+    bs_buffers_declared in, out, param, inner;
 };
 
-/* Builds a layer: parses the settings, checks ports and shapes of the inputs, runs setup. `inputs` (n_inputs of them, in any
- * order) carry name and shape. Everything lives in `arena`; settings are copied where they are kept.
- * BS_LAYER errors name the layer. */
-bs_status bs_layer_create(bs_layer *out, bs_arena *arena, const bs_layer_type *type, const char *name,
-                          int n_settings, const bs_setting *settings,
+/* Builds a layer: parses the settings, checks ports and shapes of the inputs, runs setup. `inputs`
+ * (n_inputs of them, in any order) carry name and shape. Everything lives in `arena`; settings are
+ * copied where they are kept. BS_LAYER errors name the layer. */
+bs_status bs_layer_create(bs_layer *out, bs_arena *arena, const bs_layer_type *type,
+                          const char *name, int n_settings, const bs_setting *settings,
                           int n_inputs, const bs_buffer *inputs, bs_error *err);
 
-/* For setup: declare the next output, parameter or internal. The name is copied. BS_LAYER: rank above BS_MAX_FEATURES, a
- * size that is not positive, a name twice. */
+/* For setup: declare the next output, parameter or internal. The name is copied. BS_LAYER: rank
+ * above BS_MAX_FEATURES, a size that is not positive, a name twice. */
 bs_status bs_add_output(bs_layer *layer, const char *name, bs_shape shape, bs_error *err);
-bs_status bs_add_parameter(bs_layer *layer, const char *name, bs_shape shape, unsigned flags, bs_error *err);
+bs_status bs_add_parameter(bs_layer *layer, const char *name, bs_shape shape, unsigned flags,
+                           bs_error *err);
 bs_status bs_add_internal(bs_layer *layer, const char *name, bs_shape shape, bs_error *err);
 
-/* For setup: BS_LAYER with the text "<name of the type>: <fmt>"; the caller adds the layer's name. */
+/* For setup: BS_LAYER with the text "<name of the type>: <fmt>"; the caller adds the layer's name.
+ */
 bs_status bs_layer_fail(const bs_layer *layer, bs_error *err, const char *fmt, ...) BS_PRINTF(3, 4);
 
-/* For setup of image layers: the output of a window slid over images `in`, (H', W', channels) with H' = (H + 2 padding -
- * rows) / stride_rows + 1. BS_LAYER if nothing is left. */
-bs_status bs_window_output(const bs_layer *layer, const bs_shape *in, const bs_window *window, int64_t channels,
-                           bs_shape *out, bs_error *err);
+/* For setup of image layers: the output of a window slid over images `in`, (H', W', channels) with
+ * H' = (H + 2 padding - rows) / stride_rows + 1. BS_LAYER if nothing is left. */
+bs_status bs_window_output(const bs_layer *layer, const bs_shape *in, const bs_window *window,
+                           int64_t channels, bs_shape *out, bs_error *err);
 
 /* Position of the buffer called `name`, or -1. */
 int bs_find_buffer(const bs_buffers_declared *list, const char *name);

@@ -1,17 +1,17 @@
-/* loss.c - Loss: importance/B * sum(x), with B = 1 for inputs of constant size. Its own output deltas are ignored. */
+/* loss.c - Loss: importance/B * sum(x), with B = 1 for inputs of constant size. Its own output
+ * deltas are ignored. */
 #include "layers/kit.h"
 
 enum { X };
 enum { LOSS };
 
 typedef struct {
-    double   importance;
+    double importance;
     bs_scale scale; /* of the input */
 } loss;
 
 static const bs_option options[] = {
-    {"importance", BS_OPT_NUMBER, offsetof(loss, importance), "1.0", NULL},
-    {0}};
+    {"importance", BS_OPT_NUMBER, offsetof(loss, importance), "1.0", NULL}, {0}};
 static const bs_port inputs[] = {{"default", "...", 0}, {0}};
 
 static bs_status setup(bs_layer *layer, void *state, bs_error *err)
@@ -47,5 +47,12 @@ static void backward(bs_handler *h, const void *state, const bs_io *io)
 }
 
 const bs_layer_type bs_layer_loss = {
-    .name = "Loss", .options = options, .inputs = inputs, .state_size = sizeof(loss), .flags = BS_IS_LOSS,
-    .setup = setup, .forward = forward, .backward = backward};
+    .name = "Loss",
+    .options = options,
+    .inputs = inputs,
+    .state_size = sizeof(loss),
+    .flags = BS_IS_LOSS,
+    .setup = setup,
+    .forward = forward,
+    .backward = backward,
+};

@@ -25,4 +25,9 @@ static void backward(bs_handler *h, const void *state, const bs_io *io)
 }
 
 const bs_layer_type bs_layer_no_op = {
-    .name = "NoOp", .inputs = inputs, .setup = setup, .forward = forward, .backward = backward};
+    .name = "NoOp",
+    .inputs = inputs,
+    .setup = setup,
+    .forward = forward,
+    .backward = backward,
+};

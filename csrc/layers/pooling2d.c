@@ -1,4 +1,5 @@
-/* pooling2d.c - Pooling2D: the maximum (padding never wins) or the mean (of the real elements) of each window. */
+/* pooling2d.c - Pooling2D: the maximum (padding never wins) or the mean (of the real elements) of
+ * each window. */
 #include "layers/kit.h"
 
 enum { X };
@@ -8,7 +9,7 @@ enum { MAX, AVG };
 
 typedef struct {
     int64_t kernel_size[2], stride[2], padding;
-    int     type;
+    int type;
 } pooling2d;
 
 static const bs_option options[] = {
@@ -21,8 +22,11 @@ static const bs_port inputs[] = {{"default", "T B H W C", 0}, {0}};
 
 static bs_window window(const pooling2d *self)
 {
-    return (bs_window){.rows = self->kernel_size[0], .cols = self->kernel_size[1],
-                       .stride_rows = self->stride[0], .stride_cols = self->stride[1], .padding = self->padding};
+    return (bs_window){.rows = self->kernel_size[0],
+                       .cols = self->kernel_size[1],
+                       .stride_rows = self->stride[0],
+                       .stride_cols = self->stride[1],
+                       .padding = self->padding};
 }
 
 static bs_status setup(bs_layer *layer, void *state, bs_error *err)
@@ -67,5 +71,11 @@ static void backward(bs_handler *h, const void *state, const bs_io *io)
 }
 
 const bs_layer_type bs_layer_pooling2d = {
-    .name = "Pooling2D", .options = options, .inputs = inputs, .state_size = sizeof(pooling2d),
-    .setup = setup, .forward = forward, .backward = backward};
+    .name = "Pooling2D",
+    .options = options,
+    .inputs = inputs,
+    .state_size = sizeof(pooling2d),
+    .setup = setup,
+    .forward = forward,
+    .backward = backward,
+};

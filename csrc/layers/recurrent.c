@@ -1,7 +1,7 @@
 /* recurrent.c - Recurrent: Ha[t] = W x[t] + R y[t-1] + bias, y[t] = act(Ha[t]).
  *
- * Backward through time: dHb[t] = dL/dy[t] = dy[t] + R' dHa[t+1], dHa[t] = dHb[t] * act'(y[t]). The slot behind the last step
- * of dHb receives the delta of the state before step 0. */
+ * Backward through time: dHb[t] = dL/dy[t] = dy[t] + R' dHa[t+1], dHa[t] = dHb[t] * act'(y[t]). The
+ * slot behind the last step of dHb receives the delta of the state before step 0. */
 #include "layers/kit.h"
 
 enum { X };
@@ -9,7 +9,10 @@ enum { Y };
 enum { W, R, BIAS };
 enum { HA, DHA, DHB }; /* internals */
 
-typedef struct { int64_t size; int activation; } recurrent;
+typedef struct {
+    int64_t size;
+    int activation;
+} recurrent;
 
 static const bs_option options[] = {
     {"size", BS_OPT_INT, offsetof(recurrent, size), NULL, NULL},
@@ -23,7 +26,8 @@ static bs_status setup(bs_layer *layer, void *state, bs_error *err)
     bs_shape shape = bs_time_shape(self->size);
     shape.context = 1;
     BS_TRY(bs_add_output(layer, "default", shape, err));
-    BS_TRY(bs_add_parameter(layer, "W", bs_fixed_2d(self->size, bs_shape_size(&layer->in.buffer[X].shape)), 0, err));
+    BS_TRY(bs_add_parameter(
+        layer, "W", bs_fixed_2d(self->size, bs_shape_size(&layer->in.buffer[X].shape)), 0, err));
     BS_TRY(bs_add_parameter(layer, "R", bs_fixed_2d(self->size, self->size), 0, err));
     BS_TRY(bs_add_parameter(layer, "bias", bs_fixed_1d(self->size), 0, err));
     BS_TRY(bs_add_internal(layer, "Ha", shape, err));
@@ -37,7 +41,8 @@ static void forward(bs_handler *h, const void *state, const bs_io *io)
     const recurrent *self = state;
     const int64_t T = io->in[X].dim[0];
     const bs_array w = bs_matrix(&io->param[W], 1), r = bs_matrix(&io->param[R], 1);
-    const bs_array x = bs_flat(&io->in[X]), ha_steps = bs_steps(&io->inner[HA], 0, T), ha_all = bs_flat(&ha_steps);
+    const bs_array x = bs_flat(&io->in[X]), ha_steps = bs_steps(&io->inner[HA], 0, T),
+                   ha_all = bs_flat(&ha_steps);
     bs_linear_act(h, &x, &w, &io->param[BIAS], &ha_all, BS_LINEAR);
     for (int64_t t = 0; t < T; t++) {
         const bs_array ha = bs_step(&io->inner[HA], t);
@@ -77,12 +82,19 @@ static void backward(bs_handler *h, const void *state, const bs_io *io)
     const bs_array dha_first = bs_step(&io->inner[DHA], 0), y_context = bs_step(&io->out[Y], -1);
     bs_put_dot(h, io->d_param_write[R], &dha_first, BS_TRANS, &y_context, BS_NO_TRANS, &dr);
     if (T > 1) {
-        const bs_array dha_rest = bs_steps(&io->inner[DHA], 1, T - 1), y_rest = bs_steps(&io->out[Y], 0, T - 1);
+        const bs_array dha_rest = bs_steps(&io->inner[DHA], 1, T - 1),
+                       y_rest = bs_steps(&io->out[Y], 0, T - 1);
         const bs_array a = bs_flat(&dha_rest), b = bs_flat(&y_rest);
         bs_dot_add_mm(h, &a, &b, &dr, BS_TRANS, BS_NO_TRANS);
     }
 }
 
 const bs_layer_type bs_layer_recurrent = {
-    .name = "Recurrent", .options = options, .inputs = inputs, .state_size = sizeof(recurrent),
-    .setup = setup, .forward = forward, .backward = backward};
+    .name = "Recurrent",
+    .options = options,
+    .inputs = inputs,
+    .state_size = sizeof(recurrent),
+    .setup = setup,
+    .forward = forward,
+    .backward = backward,
+};

@@ -1,14 +1,16 @@
-/* softmax_ce.c - SoftmaxCE: p = softmax(x) over the last dimension, loss = -ln(clip(p[target], 1e-6, 1)).
+/* softmax_ce.c - SoftmaxCE: p = softmax(x) over the last dimension, loss = -ln(clip(p[target],
+ * 1e-6, 1)).
  *
- * Backward: t_bin = (p - onehot(target)) * dloss, which is added to the deltas of x. Deltas into predictions are ignored, targets
- * get none. */
+ * Backward: t_bin = (p - onehot(target)) * dloss, which is added to the deltas of x. Deltas into
+ * predictions are ignored, targets get none. */
 #include "layers/kit.h"
 
 enum { X, TARGETS };
 enum { PREDICTIONS, LOSS };
 enum { T_BIN };
 
-static const bs_port inputs[] = {{"default", "T B F ...", 0}, {"targets", "T B F ...", BS_NO_DELTA}, {0}};
+static const bs_port inputs[] = {
+    {"default", "T B F ...", 0}, {"targets", "T B F ...", BS_NO_DELTA}, {0}};
 
 static bs_status setup(bs_layer *layer, void *state, bs_error *err)
 {
@@ -19,7 +21,9 @@ static bs_status setup(bs_layer *layer, void *state, bs_error *err)
         char got[120], wanted[120];
         bs_shape_text(got, sizeof got, &layer->in.buffer[TARGETS].shape);
         bs_shape_text(wanted, sizeof wanted, &one);
-        return bs_layer_fail(layer, err, "input 'targets' has shape %s, expected %s: one class id each", got, wanted);
+        return bs_layer_fail(layer, err,
+                             "input 'targets' has shape %s, expected %s: one class id each", got,
+                             wanted);
     }
     BS_TRY(bs_add_output(layer, "predictions", x, err));
     BS_TRY(bs_add_output(layer, "loss", one, err));
@@ -45,4 +49,9 @@ static void backward(bs_handler *h, const void *state, const bs_io *io)
 }
 
 const bs_layer_type bs_layer_softmax_ce = {
-    .name = "SoftmaxCE", .inputs = inputs, .setup = setup, .forward = forward, .backward = backward};
+    .name = "SoftmaxCE",
+    .inputs = inputs,
+    .setup = setup,
+    .forward = forward,
+    .backward = backward,
+};

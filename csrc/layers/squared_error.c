@@ -7,7 +7,8 @@ enum { X, TARGETS };
 enum { PREDICTIONS, LOSS };
 enum { DIFF };
 
-static const bs_port inputs[] = {{"default", "T B ...", 0}, {"targets", "T B ...", BS_NO_DELTA}, {0}};
+static const bs_port inputs[] = {
+    {"default", "T B ...", 0}, {"targets", "T B ...", BS_NO_DELTA}, {0}};
 
 static bs_status setup(bs_layer *layer, void *state, bs_error *err)
 {
@@ -41,4 +42,9 @@ static void backward(bs_handler *h, const void *state, const bs_io *io)
 }
 
 const bs_layer_type bs_layer_squared_error = {
-    .name = "SquaredError", .inputs = inputs, .setup = setup, .forward = forward, .backward = backward};
+    .name = "SquaredError",
+    .inputs = inputs,
+    .setup = setup,
+    .forward = forward,
+    .backward = backward,
+};

@@ -5,8 +5,9 @@
 /* Rows shorter than this many bytes are not padded: as one packed piece they are faster. */
 enum { SHORT_ROW = 256 };
 
-/* Elements from one row of a hub to the next. Images stay packed, so that a row of pixels is one too. Large powers of two are
- * avoided: rows a multiple of 2 KiB apart fall into the same cache sets. */
+/* Elements from one row of a hub to the next. Images stay packed, so that a row of pixels is one
+ * too. Large powers of two are avoided: rows a multiple of 2 KiB apart fall into the same cache
+ * sets. */
 static int64_t hub_pitch(const bs_hub *hub, bs_dtype dtype)
 {
     const int64_t size = (int64_t)bs_dtype_size(dtype), step = BS_ALIGNMENT / size;
@@ -25,7 +26,8 @@ static bs_block *const *hub_block(const bs_buffers *b, int hub)
 }
 
 /* Bytes of a hub, rounded up to the alignment; BS_VALUE if there is no such number. */
-static bs_status hub_bytes(const bs_hub *hub, bs_dtype dtype, int64_t T, int64_t B, size_t *out, bs_error *err)
+static bs_status hub_bytes(const bs_hub *hub, bs_dtype dtype, int64_t T, int64_t B, size_t *out,
+                           bs_error *err)
 {
     int64_t bytes = hub_pitch(hub, dtype);
     int bad = __builtin_mul_overflow(bytes, (int64_t)bs_dtype_size(dtype), &bytes);
@@ -34,15 +36,16 @@ static bs_status hub_bytes(const bs_hub *hub, bs_dtype dtype, int64_t T, int64_t
     if (hub->scale == BS_TIME)
         bad |= __builtin_mul_overflow(bytes, T + hub->context, &bytes);
     if (bad || bytes > INT64_MAX / 4)
-        return bs_fail(err, BS_VALUE, "%lld time steps of %lld sequences are too many for any memory", (long long)T,
-                       (long long)B);
+        return bs_fail(err, BS_VALUE,
+                       "%lld time steps of %lld sequences are too many for any memory",
+                       (long long)T, (long long)B);
     *out = ((size_t)bytes + BS_ALIGNMENT - 1) / BS_ALIGNMENT * BS_ALIGNMENT;
     return BS_OK;
 }
 
 /* Offsets of all hubs, and the bytes of the three blocks {constants, forward, backward}. */
-static bs_status measure(const bs_buffers *b, bs_dtype dtype, int64_t T, int64_t B, size_t *offset, size_t total[3],
-                         bs_error *err)
+static bs_status measure(const bs_buffers *b, bs_dtype dtype, int64_t T, int64_t B, size_t *offset,
+                         size_t total[3], bs_error *err)
 {
     memset(total, 0, 3 * sizeof *total);
     for (int i = 0; i < b->layout->n_hubs; i++) {
@@ -59,11 +62,15 @@ static bs_status measure(const bs_buffers *b, bs_dtype dtype, int64_t T, int64_t
 static bs_status new_block(bs_device *device, size_t bytes, bs_block **out, bs_error *err)
 {
     *out = device->allocate(device, bytes);
-    return *out ? BS_OK : bs_fail(err, BS_NO_MEMORY, "no memory for %.1f MB of buffers", (double)bytes / 1e6);
+    return *out ? BS_OK
+                : bs_fail(err, BS_NO_MEMORY, "no memory for %.1f MB of buffers",
+                          (double)bytes / 1e6);
 }
 
-/* Replaces *block by a new one if it exists (or `must`) and is smaller than needed; *fresh says what was made. */
-static bs_status enlarge(bs_device *device, bs_block *block, int must, size_t bytes, bs_block **fresh, bs_error *err)
+/* Replaces *block by a new one if it exists (or `must`) and is smaller than needed; *fresh says
+ * what was made. */
+static bs_status enlarge(bs_device *device, bs_block *block, int must, size_t bytes,
+                         bs_block **fresh, bs_error *err)
 {
     *fresh = NULL;
     if (block ? block->bytes >= bytes : !must)
@@ -79,7 +86,8 @@ static void replace(bs_block **block, bs_block *fresh)
     }
 }
 
-bs_status bs_buffers_open(bs_buffers *out, bs_arena *arena, const bs_layout *layout, bs_device *device, bs_error *err)
+bs_status bs_buffers_open(bs_buffers *out, bs_arena *arena, const bs_layout *layout,
+                          bs_device *device, bs_error *err)
 {
     size_t total[3];
     *out = (bs_buffers){.layout = layout, .T = 1, .B = 1, .device = bs_device_retain(device)};
@@ -107,8 +115,10 @@ bs_status bs_buffers_resize(bs_buffers *b, int64_t T, int64_t B, bs_error *err)
     if (T == b->T && B == b->B)
         return BS_OK;
     if (T < 1 || B < 1)
-        return bs_fail(err, BS_VALUE, "a network needs at least one time step and one sequence, got T=%lld, B=%lld",
-                       (long long)T, (long long)B);
+        return bs_fail(
+            err, BS_VALUE,
+            "a network needs at least one time step and one sequence, got T=%lld, B=%lld",
+            (long long)T, (long long)B);
     BS_TRY_DONE(measure(b, b->device->dtype, T, B, b->offset_new, total, err));
     BS_TRY_DONE(enlarge(b->device, b->forward, 1, total[1], &forward, err));
     BS_TRY_DONE(enlarge(b->device, b->backward, 0, total[2], &backward, err));
@@ -140,7 +150,8 @@ bs_array bs_buffers_array(const bs_buffers *b, int leaf)
     const bs_block *block = *hub_block(b, l->hub);
     bs_array a = {.dtype = (int8_t)b->device->dtype, .lead = (int8_t)l->shape.scale};
     if (block)
-        a.data = (char *)block->data + b->offset[l->hub] + (size_t)l->column * bs_dtype_size(b->device->dtype);
+        a.data = (char *)block->data + b->offset[l->hub] +
+                 (size_t)l->column * bs_dtype_size(b->device->dtype);
     if (l->shape.scale == BS_TIME)
         a.dim[a.ndim++] = b->T + l->shape.context;
     if (l->shape.scale != BS_FIXED)
@@ -159,7 +170,8 @@ bs_block *bs_buffers_block(const bs_buffers *b, int leaf)
 /* ---- moving ---- */
 
 /* Copies n packed numbers from one device to another by way of the host, converting the dtype. */
-static bs_status convey(bs_device *from, const bs_array *source, bs_device *to, const bs_array *dest, bs_error *err)
+static bs_status convey(bs_device *from, const bs_array *source, bs_device *to,
+                        const bs_array *dest, bs_error *err)
 {
     const int64_t n = bs_count(source);
     bs_status status = BS_OK;
@@ -186,7 +198,8 @@ done:
 
 bs_status bs_buffers_move(bs_buffers *b, bs_device *device, bs_error *err)
 {
-    bs_buffers moved = {.layout = b->layout, .device = device, .T = b->T, .B = b->B, .offset = b->offset_new};
+    bs_buffers moved = {
+        .layout = b->layout, .device = device, .T = b->T, .B = b->B, .offset = b->offset_new};
     size_t total[3];
     bs_status status = BS_OK;
     BS_TRY_DONE(measure(&moved, device->dtype, b->T, b->B, moved.offset, total, err));

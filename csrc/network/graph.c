@@ -10,21 +10,21 @@ const char *const bs_category_names[BS_N_CATEGORIES] = {
 
 typedef struct node {
     const bs_layer_type *type;
-    const char          *name;
-    int                  n_settings;
-    bs_setting          *settings;
+    const char *name;
+    int n_settings;
+    bs_setting *settings;
 } node;
 
 typedef struct edge {
     const char *start, *output, *end, *input;
-    int         from, to; /* nodes, resolved by bs_graph_build */
+    int from, to; /* nodes, resolved by bs_graph_build */
 } edge;
 
 struct bs_graph {
     bs_arena arena;
-    int      n_nodes, node_room, n_edges, edge_room;
-    node    *nodes;
-    edge    *edges;
+    int n_nodes, node_room, n_edges, edge_room;
+    node *nodes;
+    edge *edges;
 };
 
 bs_status bs_graph_create(bs_graph **out, bs_error *err)
@@ -40,7 +40,8 @@ void bs_graph_close(bs_graph *graph)
     bs_free(graph);
 }
 
-/* The array of n elements, moved within the arena if it has no room for one more; NULL if there is no memory. */
+/* The array of n elements, moved within the arena if it has no room for one more; NULL if there is
+ * no memory. */
 static void *with_room(bs_arena *arena, void *array, int n, int *room, size_t size)
 {
     if (n < *room)
@@ -58,7 +59,8 @@ static int is_identifier(const char *name)
 {
     if (!isalpha((unsigned char)*name) && *name != '_' && !(*name & 0x80))
         return 0;
-    while (isalnum((unsigned char)*name) || *name == '_' || (*name & 0x80)) /* Python has judged the letters beyond ASCII */
+    while (isalnum((unsigned char)*name) || *name == '_' ||
+           (*name & 0x80)) /* Python has judged the letters beyond ASCII */
         name++;
     return !*name;
 }
@@ -71,15 +73,16 @@ static int find_node(const bs_graph *graph, const char *name)
     return -1;
 }
 
-bs_status bs_graph_add(bs_graph *graph, const bs_layer_type *type, const char *name,
-                       int n_settings, const bs_setting *settings, bs_error *err)
+bs_status bs_graph_add(bs_graph *graph, const bs_layer_type *type, const char *name, int n_settings,
+                       const bs_setting *settings, bs_error *err)
 {
     node new = {.type = type, .n_settings = n_settings};
     if (!is_identifier(name))
         return bs_fail(err, BS_NETWORK, "layer name '%s' is not an identifier", name);
     if (find_node(graph, name) >= 0)
         return bs_fail(err, BS_NETWORK, "there are two layers called '%s'", name);
-    node *nodes = with_room(&graph->arena, graph->nodes, graph->n_nodes, &graph->node_room, sizeof new);
+    node *nodes = with_room(&graph->arena, graph->nodes, graph->n_nodes, &graph->node_room,
+                            sizeof new);
     if (!nodes)
         return bs_fail(err, BS_NO_MEMORY, "no memory for layer '%s'", name);
     graph->nodes = nodes;
@@ -99,22 +102,25 @@ bs_status bs_graph_add(bs_graph *graph, const bs_layer_type *type, const char *n
 
 static int same_edge(const edge *a, const edge *b)
 {
-    return !strcmp(a->start, b->start) && !strcmp(a->output, b->output) && !strcmp(a->end, b->end) &&
-           !strcmp(a->input, b->input);
+    return !strcmp(a->start, b->start) && !strcmp(a->output, b->output) &&
+           !strcmp(a->end, b->end) && !strcmp(a->input, b->input);
 }
 
-bs_status bs_graph_connect(bs_graph *graph, const char *start, const char *output, const char *end, const char *input,
-                           bs_error *err)
+bs_status bs_graph_connect(bs_graph *graph, const char *start, const char *output, const char *end,
+                           const char *input, bs_error *err)
 {
     edge new = {.start = start, .output = output, .end = end, .input = input};
     for (int i = 0; i < graph->n_edges; i++)
         if (same_edge(&graph->edges[i], &new))
             return BS_OK;
-    edge *edges = with_room(&graph->arena, graph->edges, graph->n_edges, &graph->edge_room, sizeof new);
+    edge *edges = with_room(&graph->arena, graph->edges, graph->n_edges, &graph->edge_room,
+                            sizeof new);
     if (edges)
         graph->edges = edges;
-    new = (edge){.start = bs_arena_text(&graph->arena, start), .output = bs_arena_text(&graph->arena, output),
-                 .end = bs_arena_text(&graph->arena, end), .input = bs_arena_text(&graph->arena, input)};
+    new = (edge){.start = bs_arena_text(&graph->arena, start),
+                 .output = bs_arena_text(&graph->arena, output),
+                 .end = bs_arena_text(&graph->arena, end),
+                 .input = bs_arena_text(&graph->arena, input)};
     if (!edges || !new.start || !new.output || !new.end || !new.input)
         return bs_fail(err, BS_NO_MEMORY, "no memory for a connection");
     graph->edges[graph->n_edges++] = new;
@@ -130,8 +136,8 @@ static bs_status resolve_edges(const bs_graph *graph, bs_error *err)
         e->from = find_node(graph, e->start);
         e->to = find_node(graph, e->end);
         if (e->from < 0 || e->to < 0)
-            return bs_fail(err, BS_NETWORK, "connection %s.%s -> %s.%s: there is no layer '%s'", e->start, e->output,
-                           e->end, e->input, e->from < 0 ? e->start : e->end);
+            return bs_fail(err, BS_NETWORK, "connection %s.%s -> %s.%s: there is no layer '%s'",
+                           e->start, e->output, e->end, e->input, e->from < 0 ? e->start : e->end);
     }
     return BS_OK;
 }
@@ -143,17 +149,21 @@ static bs_status check_input_layer(const bs_graph *graph, bs_error *err)
         if (!(graph->nodes[i].type->flags & BS_IS_INPUT))
             continue;
         if (found)
-            return bs_fail(err, BS_NETWORK, "there must be exactly one Input layer, found '%s' and '%s'", found,
+            return bs_fail(err, BS_NETWORK,
+                           "there must be exactly one Input layer, found '%s' and '%s'", found,
                            graph->nodes[i].name);
         found = graph->nodes[i].name;
     }
     if (!found)
-        return bs_fail(err, BS_NETWORK, "there is no Input layer among the %d layers of the network", graph->n_nodes);
+        return bs_fail(err, BS_NETWORK,
+                       "there is no Input layer among the %d layers of the network",
+                       graph->n_nodes);
     if (strcmp(found, "Input") != 0)
         return bs_fail(err, BS_NETWORK, "the Input layer must be called 'Input', not '%s'", found);
     for (int i = 0; i < graph->n_edges; i++)
         if (strcmp(graph->edges[i].end, found) == 0)
-            return bs_fail(err, BS_NETWORK, "nothing can be wired into the Input layer, but '%s' is",
+            return bs_fail(err, BS_NETWORK,
+                           "nothing can be wired into the Input layer, but '%s' is",
                            graph->edges[i].start);
     return BS_OK;
 }
@@ -174,7 +184,8 @@ static bs_status check_connected(const bs_graph *graph, int *seen, bs_error *err
     }
     for (int i = 0; i < graph->n_nodes; i++)
         if (!seen[i])
-            return bs_fail(err, BS_NETWORK, "layer '%s' is not connected to the Input layer", graph->nodes[i].name);
+            return bs_fail(err, BS_NETWORK, "layer '%s' is not connected to the Input layer",
+                           graph->nodes[i].name);
     return BS_OK;
 }
 
@@ -188,7 +199,8 @@ static bs_status fail_with_cycle(const bs_graph *graph, const int *placed, int *
     memset(seen, 0, (size_t)graph->n_nodes * sizeof *seen);
     while (placed[at])
         at++;
-    for (int lap = 0; lap < 2; lap++) { /* the first lap finds a layer on the cycle, the second one names it */
+    for (int lap = 0; lap < 2;
+         lap++) { /* the first lap finds a layer on the cycle, the second one names it */
         const int start = at;
         do {
             const size_t used = strlen(text);
@@ -202,7 +214,8 @@ static bs_status fail_with_cycle(const bs_graph *graph, const int *placed, int *
             at = next;
         } while (lap == 0 ? !seen[at] : at != start);
     }
-    return bs_fail(err, BS_NETWORK, "the layers form a cycle: %.400s%s", text, graph->nodes[at].name);
+    return bs_fail(err, BS_NETWORK, "the layers form a cycle: %.400s%s", text,
+                   graph->nodes[at].name);
 }
 
 static int all_successors_placed(const bs_graph *graph, const int *placed, int i)
@@ -214,7 +227,8 @@ static int all_successors_placed(const bs_graph *graph, const int *placed, int i
 }
 
 /* order[] = nodes by depth counted from the sinks, ties by name. */
-static bs_status sort_nodes(const bs_graph *graph, int *order, int *placed, int *level, bs_error *err)
+static bs_status sort_nodes(const bs_graph *graph, int *order, int *placed, int *level,
+                            bs_error *err)
 {
     int n = 0;
     memset(placed, 0, (size_t)graph->n_nodes * sizeof *placed);
@@ -246,11 +260,13 @@ void bs_source_text(char *text, size_t size, const bs_wiring *wiring, const bs_s
     const bs_buffers_declared *list = source->category == BS_OUTPUTS      ? &layer->out
                                       : source->category == BS_PARAMETERS ? &layer->param
                                                                           : &layer->inner;
-    snprintf(text, size, "%s.%s.%s", layer->name, bs_category_names[source->category], list->buffer[source->index].name);
+    snprintf(text, size, "%s.%s.%s", layer->name, bs_category_names[source->category],
+             list->buffer[source->index].name);
 }
 
 /* What `output` of a layer that is built already means. */
-static bs_status find_source(const bs_layer *layer, const char *output, bs_source *out, bs_error *err)
+static bs_status find_source(const bs_layer *layer, const char *output, bs_source *out,
+                             bs_error *err)
 {
     const bs_buffers_declared *list = &layer->out;
     const char *name = output;
@@ -265,18 +281,22 @@ static bs_status find_source(const bs_layer *layer, const char *output, bs_sourc
         char known[200] = "";
         for (int i = 0; i < list->n; i++) {
             const size_t used = strlen(known);
-            snprintf(known + used, sizeof known - used, "%s%s", i ? ", " : "", list->buffer[i].name);
+            snprintf(known + used, sizeof known - used, "%s%s", i ? ", " : "",
+                     list->buffer[i].name);
         }
         return bs_fail(err, BS_NETWORK, "layer '%s' has no %s '%s'; it has: %s", layer->name,
-                       out->category == BS_OUTPUTS ? "output" : bs_category_names[out->category], name,
-                       known[0] ? known : "none");
+                       out->category == BS_OUTPUTS ? "output" : bs_category_names[out->category],
+                       name, known[0] ? known : "none");
     }
     if (out->category == BS_INTERNALS) {
         char partner[200];
         snprintf(partner, sizeof partner, "d%s", name);
         if (list->buffer[out->index].shape.backward_only || bs_find_buffer(list, partner) < 0)
-            return bs_fail(err, BS_KEY, "internal '%s' of layer '%s' cannot be wired: it has no partner '%s' for what "
-                           "flows back", name, layer->name, partner);
+            return bs_fail(
+                err, BS_KEY,
+                "internal '%s' of layer '%s' cannot be wired: it has no partner '%s' for what "
+                "flows back",
+                name, layer->name, partner);
     }
     return BS_OK;
 }
@@ -289,9 +309,10 @@ static const bs_shape *source_shape(const bs_wiring *wiring, const bs_source *s)
                                           : &layer->inner.buffer[s->index].shape;
 }
 
-/* The shape that a port takes from its sources: that of the one, or all of them joined along the last dimension. */
-static bs_status join_shapes(const bs_wiring *wiring, const char *layer, const char *port, const bs_sources *s,
-                             bs_shape *out, bs_error *err)
+/* The shape that a port takes from its sources: that of the one, or all of them joined along the
+ * last dimension. */
+static bs_status join_shapes(const bs_wiring *wiring, const char *layer, const char *port,
+                             const bs_sources *s, bs_shape *out, bs_error *err)
 {
     *out = *source_shape(wiring, &s->source[0]);
     out->context = out->backward_only = 0;
@@ -306,12 +327,19 @@ static bs_status join_shapes(const bs_wiring *wiring, const char *layer, const c
             bs_shape_text(a, sizeof a, out);
             bs_shape_text(b, sizeof b, next);
             bs_source_text(path, sizeof path, wiring, &s->source[i]);
-            return bs_fail(err, BS_NETWORK, "input '%s' of layer '%s' has several sources that do not fit: %s is %s, "
-                           "beside %s", port, layer, path, b, a);
+            return bs_fail(
+                err, BS_NETWORK,
+                "input '%s' of layer '%s' has several sources that do not fit: %s is %s, "
+                "beside %s",
+                port, layer, path, b, a);
         }
-        if (s->source[i].category == BS_PARAMETERS || s->source[0].category == BS_PARAMETERS || out->ndim > 1) {
-            return bs_fail(err, BS_NETWORK, "input '%s' of layer '%s': only sources with one feature dimension can be "
-                           "joined, and no parameters", port, layer);
+        if (s->source[i].category == BS_PARAMETERS || s->source[0].category == BS_PARAMETERS ||
+            out->ndim > 1) {
+            return bs_fail(
+                err, BS_NETWORK,
+                "input '%s' of layer '%s': only sources with one feature dimension can be "
+                "joined, and no parameters",
+                port, layer);
         }
         out->dim[last] += next->dim[last];
     }
@@ -333,9 +361,11 @@ static void insert_source(const bs_wiring *wiring, bs_sources *list, bs_source n
     list->source[k] = new;
 }
 
-/* The ports that are wired into node `i`, with their sources; position[] says where each node stands in the wiring. */
-static bs_status collect_ports(const bs_graph *graph, int i, const int *position, const bs_wiring *wiring,
-                               bs_arena *arena, int *n_ports, bs_buffer **ports, bs_sources **sources, bs_error *err)
+/* The ports that are wired into node `i`, with their sources; position[] says where each node
+ * stands in the wiring. */
+static bs_status collect_ports(const bs_graph *graph, int i, const int *position,
+                               const bs_wiring *wiring, bs_arena *arena, int *n_ports,
+                               bs_buffer **ports, bs_sources **sources, bs_error *err)
 {
     int n_in = 0;
     *n_ports = 0;
@@ -362,13 +392,15 @@ static bs_status collect_ports(const bs_graph *graph, int i, const int *position
         insert_source(wiring, &(*sources)[p], source);
     }
     for (int p = 0; p < *n_ports; p++)
-        BS_TRY(join_shapes(wiring, graph->nodes[i].name, (*ports)[p].name, &(*sources)[p], &(*ports)[p].shape, err));
+        BS_TRY(join_shapes(wiring, graph->nodes[i].name, (*ports)[p].name, &(*sources)[p],
+                           &(*ports)[p].shape, err));
     return BS_OK;
 }
 
-/* Builds layer number `at`, node `i`, and brings the sources into the order of its declared ports. */
-static bs_status build_layer(const bs_graph *graph, int i, int at, const int *position, bs_wiring *wiring,
-                             bs_arena *arena, bs_error *err)
+/* Builds layer number `at`, node `i`, and brings the sources into the order of its declared ports.
+ */
+static bs_status build_layer(const bs_graph *graph, int i, int at, const int *position,
+                             bs_wiring *wiring, bs_arena *arena, bs_error *err)
 {
     const node *n = &graph->nodes[i];
     bs_layer *layer = &wiring->layer[at];
@@ -376,7 +408,8 @@ static bs_status build_layer(const bs_graph *graph, int i, int at, const int *po
     bs_sources *sources;
     int n_ports;
     BS_TRY(collect_ports(graph, i, position, wiring, arena, &n_ports, &ports, &sources, err));
-    BS_TRY(bs_layer_create(layer, arena, n->type, n->name, n->n_settings, n->settings, n_ports, ports, err));
+    BS_TRY(bs_layer_create(layer, arena, n->type, n->name, n->n_settings, n->settings, n_ports,
+                           ports, err));
     BS_TRY(BS_ARENA_NEW(arena, &wiring->sources[at], layer->in.n, "ports", err));
     for (int p = 0; p < n_ports; p++)
         wiring->sources[at][bs_find_buffer(&layer->in, ports[p].name)] = sources[p];

@@ -6,22 +6,22 @@
 
 /* What the functions below share while a layout is built. */
 typedef struct builder {
-    bs_arena        *arena;
+    bs_arena *arena;
     const bs_wiring *wiring;
-    bs_layout       *layout;
-    int             *group;  /* [leaf]: the smallest leaf that shares its hub (sources only) */
-    bs_error        *err;
+    bs_layout *layout;
+    int *group; /* [leaf]: the smallest leaf that shares its hub (sources only) */
+    bs_error *err;
 } builder;
 
 static const bs_buffers_declared *declared(const bs_layer *layer, bs_category category)
 {
     switch (category) {
     case BS_INPUTS:
-    case BS_INPUT_DELTAS:  return &layer->in;
+    case BS_INPUT_DELTAS: return &layer->in;
     case BS_OUTPUTS:
     case BS_OUTPUT_DELTAS: return &layer->out;
-    case BS_INTERNALS:     return &layer->inner;
-    default:               return &layer->param;
+    case BS_INTERNALS: return &layer->inner;
+    default: return &layer->param;
     }
 }
 
@@ -37,9 +37,12 @@ static void add_leaf(bs_layout *layout, bs_leaf leaf)
 static void add_root_leaves(builder *b, int64_t n_parameters)
 {
     bs_shape flat = bs_fixed_1d(n_parameters);
-    add_leaf(b->layout, (bs_leaf){.name = "parameters", .layer = -1, .category = BS_PARAMETERS, .shape = flat});
+    add_leaf(
+        b->layout,
+        (bs_leaf){.name = "parameters", .layer = -1, .category = BS_PARAMETERS, .shape = flat});
     flat.backward_only = 1;
-    add_leaf(b->layout, (bs_leaf){.name = "gradients", .layer = -1, .category = BS_GRADIENTS, .shape = flat});
+    add_leaf(b->layout,
+             (bs_leaf){.name = "gradients", .layer = -1, .category = BS_GRADIENTS, .shape = flat});
 }
 
 static void add_layer_leaves(builder *b, int l)
@@ -48,7 +51,9 @@ static void add_layer_leaves(builder *b, int l)
         const bs_buffers_declared *list = declared(&b->wiring->layer[l], (bs_category)c);
         b->layout->first[l][c] = b->layout->n_leaves;
         for (int i = 0; i < list->n; i++) {
-            bs_leaf leaf = {.name = list->buffer[i].name, .layer = l, .category = (bs_category)c,
+            bs_leaf leaf = {.name = list->buffer[i].name,
+                            .layer = l,
+                            .category = (bs_category)c,
                             .shape = list->buffer[i].shape};
             leaf.shape.backward_only |= c >= BS_INPUT_DELTAS;
             add_leaf(b->layout, leaf);
@@ -63,14 +68,15 @@ static void set_partners(builder *b, int l)
     const bs_layer *layer = &b->wiring->layer[l];
     for (int k = 0; k < 3; k++)
         for (int i = 0; i < declared(layer, forward[k])->n; i++)
-            b->layout->partner[bs_layout_leaf(b->layout, l, forward[k], i)] = bs_layout_leaf(b->layout, l, back[k], i);
+            b->layout->partner[bs_layout_leaf(b->layout, l, forward[k], i)] = bs_layout_leaf(
+                b->layout, l, back[k], i);
     for (int i = 0; i < layer->inner.n; i++) {
         char name[300];
         snprintf(name, sizeof name, "d%s", layer->inner.buffer[i].name);
         const int partner = bs_find_buffer(&layer->inner, name);
         if (partner >= 0)
-            b->layout->partner[bs_layout_leaf(b->layout, l, BS_INTERNALS, i)] =
-                bs_layout_leaf(b->layout, l, BS_INTERNALS, partner);
+            b->layout->partner[bs_layout_leaf(b->layout, l, BS_INTERNALS, i)] = bs_layout_leaf(
+                b->layout, l, BS_INTERNALS, partner);
     }
 }
 
@@ -131,7 +137,10 @@ static void place_parameters(builder *b, int *order)
     for (int back = 0; back < 2; back++) {
         const bs_category category = back ? BS_GRADIENTS : BS_PARAMETERS;
         bs_leaf *root = &layout->leaf[back ? BS_LEAF_GRADIENTS : BS_LEAF_PARAMETERS];
-        root->hub = add_hub(layout, (bs_hub){.scale = BS_FIXED, .backward_only = back, .n_sources = 1, .rank = 1,
+        root->hub = add_hub(layout, (bs_hub){.scale = BS_FIXED,
+                                             .backward_only = back,
+                                             .n_sources = 1,
+                                             .rank = 1,
                                              .columns = root->shape.dim[0]});
         at = 0;
         for (int k = 0; k < n; k++)
@@ -146,14 +155,15 @@ static void place_parameters(builder *b, int *order)
 
 /* ---- the order of sources in a hub ---- */
 
-/* A search for the lexicographically first order in which each consumer's sources stand side by side. */
+/* A search for the lexicographically first order in which each consumer's sources stand side by
+ * side. */
 typedef struct ordering {
-    int   n;          /* sources, sorted by path */
-    int   n_sets;     /* consumers */
-    char *member;     /* [set][source] */
-    int  *size, *placed; /* [set] */
-    char *used;       /* [source] */
-    int  *order;      /* found */
+    int n;              /* sources, sorted by path */
+    int n_sets;         /* consumers */
+    char *member;       /* [set][source] */
+    int *size, *placed; /* [set] */
+    char *used;         /* [source] */
+    int *order;         /* found */
 } ordering;
 
 /* Whether `source` may come next: every set that is begun and not complete must contain it. */
@@ -254,9 +264,11 @@ static bs_status order_sources(builder *b, int n, int *member)
     collect_sets(b, member, &o);
     if (!find_order(&o, 0)) {
         const bs_leaf *leaf = &b->layout->leaf[member[0]];
-        return bs_fail(b->err, BS_NETWORK, "no order of the %d sources that are joined with %s.%s.%s puts those of every "
-                       "input side by side", n, b->wiring->layer[leaf->layer].name, bs_category_names[leaf->category],
-                       leaf->name);
+        return bs_fail(
+            b->err, BS_NETWORK,
+            "no order of the %d sources that are joined with %s.%s.%s puts those of every "
+            "input side by side",
+            n, b->wiring->layer[leaf->layer].name, bs_category_names[leaf->category], leaf->name);
     }
     memcpy(sorted, member, (size_t)n * sizeof *member);
     for (int i = 0; i < n; i++)
@@ -270,7 +282,9 @@ static bs_status order_sources(builder *b, int n, int *member)
 static void place_side_by_side(bs_layout *layout, int n, const int *member)
 {
     const bs_shape *first = &layout->leaf[member[0]].shape;
-    bs_hub hub = {.scale = first->scale, .backward_only = first->backward_only, .n_sources = n,
+    bs_hub hub = {.scale = first->scale,
+                  .backward_only = first->backward_only,
+                  .n_sources = n,
                   .rank = n == 1 ? first->ndim : 1};
     for (int i = 0; i < n; i++) {
         bs_leaf *leaf = &layout->leaf[member[i]];
@@ -311,10 +325,12 @@ static bs_status place_sources(builder *b, int *member)
 {
     bs_layout *layout = b->layout;
     group_sources(b);
-    for (int lone = 0; lone < 2; lone++) /* joined ones first: they decide where their partners stand */
+    for (int lone = 0; lone < 2;
+         lone++) /* joined ones first: they decide where their partners stand */
         for (int i = 2; i < layout->n_leaves; i++) {
             const bs_category category = layout->leaf[i].category;
-            if ((category != BS_OUTPUTS && category != BS_INTERNALS) || b->group[i] != i || layout->leaf[i].hub >= 0)
+            if ((category != BS_OUTPUTS && category != BS_INTERNALS) || b->group[i] != i ||
+                layout->leaf[i].hub >= 0)
                 continue;
             int joined = 0;
             for (int k = i + 1; k < layout->n_leaves; k++)

@@ -7,21 +7,22 @@
 #include "network/program.h"
 
 struct bs_network {
-    bs_arena    arena;        /* everything below that is not numbers */
-    bs_wiring   wiring;
-    bs_layout   layout;
-    bs_buffers  buffers;
-    bs_program  program;
-    bs_handler  handler;      /* the handle that the program passes down */
-    bs_stream   own_stream;
-    int         skip_input_deltas;
-    int         input_deltas_skipped; /* by the last backward pass */
-    bs_hook    *gradient_hook;
-    void       *gradient_context;
+    bs_arena arena; /* everything below that is not numbers */
+    bs_wiring wiring;
+    bs_layout layout;
+    bs_buffers buffers;
+    bs_program program;
+    bs_handler handler; /* the handle that the program passes down */
+    bs_stream own_stream;
+    int skip_input_deltas;
+    int input_deltas_skipped; /* by the last backward pass */
+    bs_hook *gradient_hook;
+    void *gradient_context;
     atomic_flag busy;
 };
 
-bs_status bs_network_create(bs_network **out, const bs_graph *graph, bs_device *device, bs_error *err)
+bs_status bs_network_create(bs_network **out, const bs_graph *graph, bs_device *device,
+                            bs_error *err)
 {
     bs_status status = BS_OK;
     bs_network *net = bs_alloc(sizeof *net);
@@ -56,7 +57,9 @@ void bs_network_close(bs_network *net)
 bs_status bs_network_enter(bs_network *net, bs_error *err)
 {
     if (atomic_flag_test_and_set_explicit(&net->busy, memory_order_acquire))
-        return bs_fail(err, BS_STATE, "the network is busy: another thread, or a pass that has not ended, is using it");
+        return bs_fail(
+            err, BS_STATE,
+            "the network is busy: another thread, or a pass that has not ended, is using it");
     return BS_OK;
 }
 
@@ -100,8 +103,8 @@ bs_status bs_network_find(const bs_network *net, const char *path, int *leaf, bs
         if (l->layer < 0)
             snprintf(text, sizeof text, "%s", l->name);
         else
-            snprintf(text, sizeof text, "%s.%s.%s", net->wiring.layer[l->layer].name, bs_category_names[l->category],
-                     l->name);
+            snprintf(text, sizeof text, "%s.%s.%s", net->wiring.layer[l->layer].name,
+                     bs_category_names[l->category], l->name);
         if (strcmp(text, path) == 0)
             return BS_OK;
     }
@@ -124,18 +127,20 @@ static int is_input_delta(const bs_network *net, const bs_leaf *leaf)
     return 0;
 }
 
-bs_status bs_network_array(bs_network *net, int leaf, bs_array *out, bs_block **block, bs_error *err)
+bs_status bs_network_array(bs_network *net, int leaf, bs_array *out, bs_block **block,
+                           bs_error *err)
 {
     const bs_leaf *l = &net->layout.leaf[leaf];
-    if (net->layout.hub[l->hub].backward_only && !net->buffers.backward && leaf != BS_LEAF_GRADIENTS &&
-        l->category != BS_GRADIENTS) {
+    if (net->layout.hub[l->hub].backward_only && !net->buffers.backward &&
+        leaf != BS_LEAF_GRADIENTS && l->category != BS_GRADIENTS) {
         BS_TRY(bs_buffers_need_backward(&net->buffers, err));
         bs_program_refresh(&net->program, &net->buffers);
     }
     if (net->input_deltas_skipped && is_input_delta(net, l))
-        return bs_fail(err, BS_STATE, "%s.%s.%s was left out, because nobody asked for it while the trainer ran; "
-                       "net.backward_pass() computes it", net->wiring.layer[l->layer].name,
-                       bs_category_names[l->category], l->name);
+        return bs_fail(err, BS_STATE,
+                       "%s.%s.%s was left out, because nobody asked for it while the trainer ran; "
+                       "net.backward_pass() computes it",
+                       net->wiring.layer[l->layer].name, bs_category_names[l->category], l->name);
     *out = bs_buffers_array(&net->buffers, leaf);
     if (block)
         *block = bs_buffers_block(&net->buffers, leaf);
@@ -212,14 +217,16 @@ static bs_status set_states(bs_network *net, int n, const bs_state_before *state
             bs_dims_text(got, sizeof got, given->ndim, given->dim);
             bs_dims_text(wanted, sizeof wanted, slot.ndim, slot.dim);
             return bs_fail(err, BS_VALUE, "the context of %s.%s.%s has shape %s, expected %s",
-                           net->wiring.layer[l->layer].name, bs_category_names[l->category], l->name, got, wanted);
+                           net->wiring.layer[l->layer].name, bs_category_names[l->category],
+                           l->name, got, wanted);
         }
         bs_copy_to(&net->handler, given, &slot);
     }
     return BS_OK;
 }
 
-bs_status bs_network_forward(bs_network *net, bs_pass pass, int n_states, const bs_state_before *states, bs_error *err)
+bs_status bs_network_forward(bs_network *net, bs_pass pass, int n_states,
+                             const bs_state_before *states, bs_error *err)
 {
     BS_TRY(set_states(net, n_states, states, err));
     bs_program_forward(&net->program, &net->handler, pass);
@@ -257,7 +264,10 @@ int bs_network_n_losses(const bs_network *net)
 bs_status bs_network_loss(bs_network *net, int i, const char **name, double *value, bs_error *err)
 {
     const bs_step *step = loss_step(net, i);
-    union { float f32; double f64; } number;
+    union {
+        float f32;
+        double f64;
+    } number;
     BS_ASSERT(step);
     BS_TRY(net->buffers.device->read(net->buffers.device, &step->io.out[0], &number, err));
     *name = step->layer->name;

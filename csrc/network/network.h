@@ -1,7 +1,7 @@
 /* network.h - a network: layers, memory, and the program that runs them.
  *
- * One user at a time: whoever may meet another thread holds the network by bs_network_enter ... bs_network_leave around
- * whatever it does with it. */
+ * One user at a time: whoever may meet another thread holds the network by bs_network_enter ...
+ * bs_network_leave around whatever it does with it. */
 #ifndef BS_NETWORK_NETWORK_H
 #define BS_NETWORK_NETWORK_H
 
@@ -11,59 +11,69 @@
 
 typedef struct bs_network bs_network;
 
-/* Builds the layers of the graph, their memory on the device (retained) and the program; sizes are T = B = 1, everything is zero.
- * Owned: bs_network_close. Errors: see bs_graph_build, bs_layout_create; BS_NO_MEMORY. */
-bs_status bs_network_create(bs_network **out, const bs_graph *graph, bs_device *device, bs_error *err);
-void      bs_network_close(bs_network *net); /* NULL is allowed; blocks live on while leaves hold them */
+/* Builds the layers of the graph, their memory on the device (retained) and the program; sizes are
+ * T = B = 1, everything is zero. Owned: bs_network_close. Errors: see bs_graph_build,
+ * bs_layout_create; BS_NO_MEMORY. */
+bs_status bs_network_create(bs_network **out, const bs_graph *graph, bs_device *device,
+                            bs_error *err);
+void bs_network_close(bs_network *net); /* NULL is allowed; blocks live on while leaves hold them */
 
 bs_status bs_network_enter(bs_network *net, bs_error *err); /* BS_STATE if somebody is inside */
-void      bs_network_leave(bs_network *net);
+void bs_network_leave(bs_network *net);
 
 /* ---- looking inside ---- */
 
 const bs_wiring *bs_network_wiring(const bs_network *net);
 const bs_layout *bs_network_layout(const bs_network *net);
-bs_device       *bs_network_device(const bs_network *net); /* borrowed */
-int64_t          bs_network_time_steps(const bs_network *net);
-int64_t          bs_network_batch_size(const bs_network *net);
+bs_device *bs_network_device(const bs_network *net); /* borrowed */
+int64_t bs_network_time_steps(const bs_network *net);
+int64_t bs_network_batch_size(const bs_network *net);
 
-/* The leaf at "parameters", "gradients" or "LAYER.CATEGORY.NAME"; BS_KEY naming the part that is wrong. */
+/* The leaf at "parameters", "gradients" or "LAYER.CATEGORY.NAME"; BS_KEY naming the part that is
+ * wrong. */
 bs_status bs_network_find(const bs_network *net, const char *path, int *leaf, bs_error *err);
 
-/* The present array of a leaf; makes the backward memory if the leaf is in it. BS_STATE for deltas that the last backward
- * pass left out (bs_network_skip_input_deltas). `block` (may be NULL) receives the memory behind it, borrowed. */
-bs_status bs_network_array(bs_network *net, int leaf, bs_array *out, bs_block **block, bs_error *err);
+/* The present array of a leaf; makes the backward memory if the leaf is in it. BS_STATE for deltas
+ * that the last backward pass left out (bs_network_skip_input_deltas). `block` (may be NULL)
+ * receives the memory behind it, borrowed. */
+bs_status bs_network_array(bs_network *net, int leaf, bs_array *out, bs_block **block,
+                           bs_error *err);
 
 /* ---- running ---- */
 
-/* Makes room for T time steps of B sequences. Parameters stay; every other content is arbitrary afterwards if T or B changed. */
+/* Makes room for T time steps of B sequences. Parameters stay; every other content is arbitrary
+ * afterwards if T or B changed. */
 bs_status bs_network_resize(bs_network *net, int64_t T, int64_t B, bs_error *err);
-bs_status bs_network_set_device(bs_network *net, bs_device *device, bs_error *err); /* see bs_buffers_move */
+bs_status bs_network_set_device(bs_network *net, bs_device *device,
+                                bs_error *err); /* see bs_buffers_move */
 
-/* The stream that random operations draw from; borrowed. At first a stream of the network's own with key 0. */
+/* The stream that random operations draw from; borrowed. At first a stream of the network's own
+ * with key 0. */
 void bs_network_set_stream(bs_network *net, bs_stream *stream);
 
-/* Whether backward may leave out deltas into the Input layer; afterwards such a leaf cannot be read until a whole backward pass
- * has run. */
+/* Whether backward may leave out deltas into the Input layer; afterwards such a leaf cannot be read
+ * until a whole backward pass has run. */
 void bs_network_skip_input_deltas(bs_network *net, int skip);
 
 /* Called at the end of every backward pass; NULL: nothing. */
 typedef bs_status bs_hook(void *context, bs_error *err);
 void bs_network_set_gradient_hook(bs_network *net, bs_hook *hook, void *context);
 
-/* The state before step 0 of a (+1) leaf for the next forward pass; `state` is (B, ...) or (1, B, ...), packed, of the
- * network's device. Without it the state is zero. The array is read by bs_network_forward. */
+/* The state before step 0 of a (+1) leaf for the next forward pass; `state` is (B, ...) or (1, B,
+ * ...), packed, of the network's device. Without it the state is zero. The array is read by
+ * bs_network_forward. */
 typedef struct bs_state_before {
-    int      leaf;
+    int leaf;
     bs_array state;
 } bs_state_before;
 
 /* Forward and backward pass over what stands in Input's outputs. Errors carry the layer's name. */
-bs_status bs_network_forward(bs_network *net, bs_pass pass, int n_states, const bs_state_before *states, bs_error *err);
+bs_status bs_network_forward(bs_network *net, bs_pass pass, int n_states,
+                             const bs_state_before *states, bs_error *err);
 bs_status bs_network_backward(bs_network *net, bs_error *err);
 
 /* Loss layers in the order of execution: how many, and name and value after a forward pass. */
-int       bs_network_n_losses(const bs_network *net);
+int bs_network_n_losses(const bs_network *net);
 bs_status bs_network_loss(bs_network *net, int i, const char **name, double *value, bs_error *err);
 
 #endif

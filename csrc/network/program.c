@@ -5,20 +5,22 @@
 /* What is known while the steps are planned, in the order in which they run backward. */
 typedef struct planner {
     bs_program *program;
-    bs_arena   *arena;
-    char       *written;   /* [leaf]: a consumer has written these deltas of a source */
-    char       *port_uses; /* [leaf]: a port of the present step writes them */
-    bs_error   *err;
+    bs_arena *arena;
+    char *written;   /* [leaf]: a consumer has written these deltas of a source */
+    char *port_uses; /* [leaf]: a port of the present step writes them */
+    bs_error *err;
 } planner;
 
 /* ---- building ---- */
 
 static bs_status make_arrays(planner *p, bs_step *step, int l)
 {
-    static const bs_category order[] = {BS_INPUTS, BS_OUTPUTS, BS_PARAMETERS, BS_INTERNALS,
-                                        BS_INPUT_DELTAS, BS_OUTPUT_DELTAS, BS_GRADIENTS};
-    const bs_array **const slot[] = {&step->io.in, &step->io.out, &step->io.param, &step->io.inner,
-                                     &step->io.d_in, &step->io.d_out, &step->io.d_param};
+    static const bs_category order[] = {BS_INPUTS,    BS_OUTPUTS,      BS_PARAMETERS,
+                                        BS_INTERNALS, BS_INPUT_DELTAS, BS_OUTPUT_DELTAS,
+                                        BS_GRADIENTS};
+    const bs_array **const slot[] = {&step->io.in,     &step->io.out,  &step->io.param,
+                                     &step->io.inner,  &step->io.d_in, &step->io.d_out,
+                                     &step->io.d_param};
     const bs_layer *layer = step->layer;
     const int count[] = {layer->in.n, layer->out.n, layer->param.n, layer->inner.n,
                          layer->in.n, layer->out.n, layer->param.n};
@@ -59,10 +61,12 @@ static void zero(planner *p, bs_step *step, int leaf, int context_only)
     const bs_leaf *l = &p->program->layout->leaf[leaf];
     const int of_input = (p->program->wiring->layer[l->layer].type->flags & BS_IS_INPUT) &&
                          !(step->layer->type->flags & BS_WANTS_ZEROED);
-    step->zeroing[step->n_zeroings++] = (bs_zeroing){.leaf = leaf, .context_only = context_only, .of_input = of_input};
+    step->zeroing[step->n_zeroings++] = (bs_zeroing){
+        .leaf = leaf, .context_only = context_only, .of_input = of_input};
 }
 
-/* The mark of one port; deltas of its sources that nobody has written are zeroed if others have been. */
+/* The mark of one port; deltas of its sources that nobody has written are zeroed if others have
+ * been. */
 static void plan_port(planner *p, bs_step *step, int l, int port)
 {
     const bs_layout *layout = p->program->layout;
@@ -73,7 +77,8 @@ static void plan_port(planner *p, bs_step *step, int l, int port)
         const int delta = layout->partner[bs_source_leaf(layout, &sources->source[k])];
         some_written |= p->written[delta];
         step->is_late[port] |= p->port_uses[delta];
-        all_input &= (p->program->wiring->layer[sources->source[k].layer].type->flags & BS_IS_INPUT) != 0;
+        all_input &= (p->program->wiring->layer[sources->source[k].layer].type->flags &
+                      BS_IS_INPUT) != 0;
     }
     step->has_late |= step->is_late[port];
     if (!step->is_late[port])
@@ -83,12 +88,13 @@ static void plan_port(planner *p, bs_step *step, int l, int port)
                 zero(p, step, delta, 0);
             p->port_uses[delta] = 1;
         }
-    step->d_in_write[port] = wants_zeroed || (some_written && !step->is_late[port]) ? BS_ADD : BS_SET;
+    step->d_in_write[port] = wants_zeroed || (some_written && !step->is_late[port]) ? BS_ADD
+                                                                                    : BS_SET;
     step->d_in_write_lean[port] = all_input && !wants_zeroed ? BS_SKIP : step->d_in_write[port];
 }
 
-/* After the ports have been planned: what they write counts as written. A late port adds, so all of its views must hold
- * something: those that no port before it writes are zeroed. */
+/* After the ports have been planned: what they write counts as written. A late port adds, so all of
+ * its views must hold something: those that no port before it writes are zeroed. */
 static void commit_ports(planner *p, bs_step *step, int l)
 {
     const bs_layout *layout = p->program->layout;
@@ -132,8 +138,8 @@ static void plan_own(planner *p, bs_step *step, int l)
     }
 }
 
-bs_status bs_program_create(bs_program *out, bs_arena *arena, const bs_wiring *wiring, const bs_layout *layout,
-                            bs_error *err)
+bs_status bs_program_create(bs_program *out, bs_arena *arena, const bs_wiring *wiring,
+                            const bs_layout *layout, bs_error *err)
 {
     planner p = {.program = out, .arena = arena, .err = err};
     *out = (bs_program){.wiring = wiring, .layout = layout};
@@ -191,7 +197,8 @@ void bs_program_forward(bs_program *program, bs_handler *h, bs_pass pass)
     }
 }
 
-/* Ports whose deltas overlap those of an earlier port write into scratch first, and are added afterwards. */
+/* Ports whose deltas overlap those of an earlier port write into scratch first, and are added
+ * afterwards. */
 static void run_with_late_ports(bs_step *step, bs_handler *h)
 {
     bs_array *d_in = step->d_in, real[BS_MAX_BUFFERS];

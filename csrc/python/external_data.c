@@ -1,5 +1,6 @@
-/* external_data.c - T and B come from the time-sized items, which must agree; an item with T = 1 beside longer ones is static and is
- * repeated over the steps; a batch-sized input takes (B, ...) or (1, B, ...), a constant one its own shape. */
+/* external_data.c - T and B come from the time-sized items, which must agree; an item with T = 1
+ * beside longer ones is static and is repeated over the steps; a batch-sized input takes (B, ...)
+ * or (1, B, ...), a constant one its own shape. */
 #include "python/external_data.h"
 
 #include "python/numpy_api.h"
@@ -7,12 +8,12 @@
 /* One output of the Input layer and what is to be copied there. */
 typedef struct item {
     const bs_leaf *leaf;
-    int            number;  /* of the leaf */
-    PyArrayObject *value;   /* owned; NULL: not given */
+    int number;           /* of the leaf */
+    PyArrayObject *value; /* owned; NULL: not given */
 } item;
 
 typedef struct sizes {
-    int64_t     T, B;       /* 0: not known yet */
+    int64_t T, B; /* 0: not known yet */
     const char *T_from, *B_from;
 } sizes;
 
@@ -22,7 +23,8 @@ static int fail_shape(const item *it)
     PyObject *shape = PyObject_GetAttrString((PyObject *)it->value, "shape");
     bs_shape_text(wanted, sizeof wanted, &it->leaf->shape);
     if (shape)
-        PyErr_Format(PyExc_ValueError, "data '%s' has shape %S, expected %s", it->leaf->name, shape, wanted);
+        PyErr_Format(PyExc_ValueError, "data '%s' has shape %S, expected %s", it->leaf->name, shape,
+                     wanted);
     Py_XDECREF(shape);
     return -1;
 }
@@ -41,8 +43,8 @@ static int leading_dims(const item *it)
 static int agree(int64_t *size, const char **from, int64_t new, const char *name, const char *what)
 {
     if (*size && *size != new) {
-        PyErr_Format(PyExc_ValueError, "data '%s' has %lld %s, but '%s' has %lld", name, (long long)new, what, *from,
-                     (long long)*size);
+        PyErr_Format(PyExc_ValueError, "data '%s' has %lld %s, but '%s' has %lld", name,
+                     (long long)new, what, *from, (long long)*size);
         return -1;
     }
     *size = new;
@@ -73,8 +75,8 @@ static int measure(item *it, sizes *s)
     const int64_t B = PyArray_DIM(it->value, scale == BS_TIME ? 1 : 0);
     const int64_t T = scale == BS_TIME ? PyArray_DIM(it->value, 0) : 1;
     if (T == 0 || B == 0) {
-        PyErr_Format(PyExc_ValueError, "data '%s' is empty: %lld time steps of %lld sequences", name, (long long)T,
-                     (long long)B);
+        PyErr_Format(PyExc_ValueError, "data '%s' is empty: %lld time steps of %lld sequences",
+                     name, (long long)T, (long long)B);
         return -1;
     }
     if (T > 1 && agree(&s->T, &s->T_from, T, name, "time steps") < 0)
@@ -90,8 +92,8 @@ static PyArrayObject *numbers(PyObject *value, const char *name)
         return NULL;
     const int type = PyArray_TYPE((PyArrayObject *)array);
     if (!PyTypeNum_ISBOOL(type) && !PyTypeNum_ISINTEGER(type) && !PyTypeNum_ISFLOAT(type)) {
-        PyErr_Format(PyExc_TypeError, "data '%s' must be an array of real numbers, got dtype %S", name,
-                     PyArray_DESCR((PyArrayObject *)array));
+        PyErr_Format(PyExc_TypeError, "data '%s' must be an array of real numbers, got dtype %S",
+                     name, PyArray_DESCR((PyArrayObject *)array));
         Py_CLEAR(array);
     }
     return (PyArrayObject *)array;
@@ -135,8 +137,10 @@ static int copy_all(bs_network *net, const item *items, int n, const sizes *s, i
     bs_error err = {0};
     for (int i = 0; i < n; i++)
         if (!items[i].value && !same_size && items[i].leaf->shape.scale != BS_FIXED) {
-            PyErr_Format(PyExc_ValueError, "data '%s' is not given and cannot be kept, because T and B change from "
-                         "(%lld, %lld) to (%lld, %lld)", items[i].leaf->name, (long long)bs_network_time_steps(net),
+            PyErr_Format(PyExc_ValueError,
+                         "data '%s' is not given and cannot be kept, because T and B change from "
+                         "(%lld, %lld) to (%lld, %lld)",
+                         items[i].leaf->name, (long long)bs_network_time_steps(net),
                          (long long)bs_network_batch_size(net), (long long)T, (long long)B);
             return -1;
         }
@@ -160,7 +164,8 @@ static int fail_missing(const item *items, int n, const item *missing)
         Py_XDECREF(name);
     }
     if (names)
-        PyErr_Format(PyExc_ValueError, "data '%s' is missing; the network takes %R", missing->leaf->name, names);
+        PyErr_Format(PyExc_ValueError, "data '%s' is missing; the network takes %R",
+                     missing->leaf->name, names);
     Py_XDECREF(names);
     return -1;
 }
@@ -172,7 +177,8 @@ int bs_provide_external_data(bs_network *net, PyObject *data, int all_inputs)
     sizes s = {0};
     int n = 0, result = 0, any_time = 0, input = 0;
     if (!PyMapping_Check(data) || PyList_Check(data) || PyTuple_Check(data)) {
-        PyErr_Format(PyExc_TypeError, "data must be a dict of name: array, got %R", (PyObject *)Py_TYPE(data));
+        PyErr_Format(PyExc_TypeError, "data must be a dict of name: array, got %R",
+                     (PyObject *)Py_TYPE(data));
         return -1;
     }
     while (!(bs_network_wiring(net)->layer[input].type->flags & BS_IS_INPUT))

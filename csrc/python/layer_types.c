@@ -26,5 +26,8 @@ int bs_layer_types_add(PyObject *module)
             Py_CLEAR(types);
         Py_XDECREF(type);
     }
-    return bs_module_add(module, "required", required) < 0 || bs_module_add(module, "layer_types", types) < 0 ? -1 : 0;
+    return bs_module_add(module, "required", required) < 0 ||
+                   bs_module_add(module, "layer_types", types) < 0
+               ? -1
+               : 0;
 }

@@ -36,24 +36,27 @@ void bs_network_let_go(network_object *self)
 
 /* ---- building ---- */
 
-static int add_layers(bs_graph *graph, PyObject *layers, bs_settings *settings, bs_python_factory *factories,
-                      PyObject *made)
+static int add_layers(bs_graph *graph, PyObject *layers, bs_settings *settings,
+                      bs_python_factory *factories, PyObject *made)
 {
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(layers); i++) {
         const char *name;
         PyObject *type_object, *kwargs;
         bs_error err = {0};
-        if (!PyArg_ParseTuple(PyList_GET_ITEM(layers, i), "sOO;a layer must be (name, type, kwargs)", &name,
-                              &type_object, &kwargs))
+        if (!PyArg_ParseTuple(PyList_GET_ITEM(layers, i),
+                              "sOO;a layer must be (name, type, kwargs)", &name, &type_object,
+                              &kwargs))
             return -1;
         const bs_layer_type *type = &bs_python_layer;
         factories[i] = (bs_python_factory){type_object, made};
-        const bs_setting factory = {.name = "factory", .kind = BS_POINTER, .pointer = &factories[i]};
+        const bs_setting factory = {
+            .name = "factory", .kind = BS_POINTER, .pointer = &factories[i]};
         if (PyUnicode_Check(type_object)) {
             const char *text = PyUnicode_AsUTF8(type_object);
             type = text ? bs_layer_type_find(text) : NULL;
             if (!type) {
-                PyErr_Format(bs_network_error(), "layer '%s': there is no layer type %R", name, type_object);
+                PyErr_Format(bs_network_error(), "layer '%s': there is no layer type %R", name,
+                             type_object);
                 return -1;
             }
             if (bs_settings_from_kwargs(&settings[i], name, kwargs) < 0)
@@ -76,8 +79,9 @@ static int add_connections(bs_graph *graph, PyObject *connections)
         const char *start, *output, *end, *input;
         bs_error err = {0};
         PyObject *item = PySequence_Tuple(PyList_GET_ITEM(connections, i));
-        int good = item && PyArg_ParseTuple(item, "ssss;a connection must be (start, output, end, input)", &start,
-                                            &output, &end, &input);
+        int good = item &&
+                   PyArg_ParseTuple(item, "ssss;a connection must be (start, output, end, input)",
+                                    &start, &output, &end, &input);
         if (good && bs_graph_connect(graph, start, output, end, input, &err) != BS_OK) {
             bs_raise(&err);
             good = 0;
@@ -89,7 +93,8 @@ static int add_connections(bs_graph *graph, PyObject *connections)
     return 0;
 }
 
-/* Builds self->net from lists; what the settings borrow from lives until the end of this function. */
+/* Builds self->net from lists; what the settings borrow from lives until the end of this function.
+ */
 static int build(network_object *self, PyObject *layers, PyObject *connections)
 {
     const Py_ssize_t n = PyList_GET_SIZE(layers);
@@ -104,7 +109,8 @@ static int build(network_object *self, PyObject *layers, PyObject *connections)
         PyErr_NoMemory();
     else if (bs_graph_create(&graph, &err) != BS_OK)
         bs_raise(&err);
-    else if (add_layers(graph, layers, settings, factories, self->made) == 0 && add_connections(graph, connections) == 0) {
+    else if (add_layers(graph, layers, settings, factories, self->made) == 0 &&
+             add_connections(graph, connections) == 0) {
         if (bs_network_create(&self->net, graph, bs_handler_device(self->handler), &err) != BS_OK)
             bs_raise(&err);
         else
@@ -122,15 +128,17 @@ static int network_init(network_object *self, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"layers", "connections", "handler", "stream", NULL};
     PyObject *layers, *connections, *handler, *stream;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOO:Network", names, &layers, &connections, &handler, &stream))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOO:Network", names, &layers, &connections,
+                                     &handler, &stream))
         return -1;
     if (self->net) {
         PyErr_SetString(PyExc_RuntimeError, "a network is built only once");
         return -1;
     }
     if (!bs_is_handler(handler) || !bs_is_stream(stream)) {
-        PyErr_Format(PyExc_TypeError, "a network needs a _core.Handler and a _core.RandomStream, got %R and %R", handler,
-                     stream);
+        PyErr_Format(PyExc_TypeError,
+                     "a network needs a _core.Handler and a _core.RandomStream, got %R and %R",
+                     handler, stream);
         return -1;
     }
     Py_XSETREF(self->handler, Py_NewRef(handler));
@@ -184,7 +192,8 @@ static PyObject *network_set_handler(network_object *self, PyObject *handler)
 {
     bs_error err = {0};
     if (!bs_is_handler(handler))
-        return PyErr_Format(PyExc_TypeError, "the engine runs on handlers of its own, got %R", handler);
+        return PyErr_Format(PyExc_TypeError, "the engine runs on handlers of its own, got %R",
+                            handler);
     if (bs_network_hold(self) < 0)
         return NULL;
     const bs_status status = bs_network_set_device(self->net, bs_handler_device(handler), &err);
@@ -195,12 +204,14 @@ static PyObject *network_set_handler(network_object *self, PyObject *handler)
     Py_RETURN_NONE;
 }
 
-static PyObject *network_provide_external_data(network_object *self, PyObject *args, PyObject *kwargs)
+static PyObject *network_provide_external_data(network_object *self, PyObject *args,
+                                               PyObject *kwargs)
 {
     static char *names[] = {"data", "all_inputs", NULL};
     PyObject *data;
     int all_inputs = 1;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|p:provide_external_data", names, &data, &all_inputs))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|p:provide_external_data", names, &data,
+                                     &all_inputs))
         return NULL;
     if (bs_network_hold(self) < 0)
         return NULL;
@@ -209,7 +220,8 @@ static PyObject *network_provide_external_data(network_object *self, PyObject *a
     return result < 0 ? NULL : Py_NewRef(Py_None);
 }
 
-/* [(leaf, array)] as states; `kept` receives the packed arrays of the network's dtype that they borrow from. */
+/* [(leaf, array)] as states; `kept` receives the packed arrays of the network's dtype that they
+ * borrow from. */
 static bs_state_before *states_from_python(network_object *self, PyObject *context, PyObject *kept)
 {
     const Py_ssize_t n = PyList_GET_SIZE(context);
@@ -219,8 +231,10 @@ static bs_state_before *states_from_python(network_object *self, PyObject *conte
         PyErr_NoMemory();
     for (Py_ssize_t i = 0; states && i < n; i++) {
         PyObject *value, *array = NULL;
-        if (!PyArg_ParseTuple(PyList_GET_ITEM(context, i), "iO;a context must be [(leaf, array)]", &states[i].leaf, &value) ||
-            !(array = bs_packed_from_python(value, dtype, &states[i].state)) || PyList_Append(kept, array) < 0) {
+        if (!PyArg_ParseTuple(PyList_GET_ITEM(context, i), "iO;a context must be [(leaf, array)]",
+                              &states[i].leaf, &value) ||
+            !(array = bs_packed_from_python(value, dtype, &states[i].state)) ||
+            PyList_Append(kept, array) < 0) {
             PyMem_Free(states);
             states = NULL;
         }
@@ -245,11 +259,10 @@ static PyObject *network_forward_pass(network_object *self, PyObject *args, PyOb
     bs_status status = BS_OK;
     const int good = states && bs_network_hold(self) == 0;
     if (good) {
-        Py_BEGIN_ALLOW_THREADS
-        status = bs_network_forward(self->net, training ? BS_TRAINING : BS_INFERENCE, (int)PyList_GET_SIZE(list), states,
-                                    &err);
-        Py_END_ALLOW_THREADS
-        bs_network_let_go(self);
+        Py_BEGIN_ALLOW_THREADS status = bs_network_forward(
+            self->net, training ? BS_TRAINING : BS_INFERENCE, (int)PyList_GET_SIZE(list), states,
+            &err);
+        Py_END_ALLOW_THREADS bs_network_let_go(self);
     }
     PyMem_Free(states);
     Py_XDECREF(list);
@@ -266,10 +279,8 @@ static PyObject *network_backward_pass(network_object *self, PyObject *unused)
     (void)unused;
     if (bs_network_hold(self) < 0)
         return NULL;
-    Py_BEGIN_ALLOW_THREADS
-    status = bs_network_backward(self->net, &err);
-    Py_END_ALLOW_THREADS
-    bs_network_let_go(self);
+    Py_BEGIN_ALLOW_THREADS status = bs_network_backward(self->net, &err);
+    Py_END_ALLOW_THREADS bs_network_let_go(self);
     return status == BS_OK ? Py_NewRef(Py_None) : bs_raise(&err);
 }
 
@@ -307,13 +318,15 @@ static PyObject *network_get_loss_values(network_object *self, PyObject *unused)
 static PyObject *network_time_steps(network_object *self, void *unused)
 {
     (void)unused;
-    return bs_network_alive(self) < 0 ? NULL : PyLong_FromLongLong(bs_network_time_steps(self->net));
+    return bs_network_alive(self) < 0 ? NULL
+                                      : PyLong_FromLongLong(bs_network_time_steps(self->net));
 }
 
 static PyObject *network_batch_size(network_object *self, void *unused)
 {
     (void)unused;
-    return bs_network_alive(self) < 0 ? NULL : PyLong_FromLongLong(bs_network_batch_size(self->net));
+    return bs_network_alive(self) < 0 ? NULL
+                                      : PyLong_FromLongLong(bs_network_batch_size(self->net));
 }
 
 static PyObject *network_get_handler(network_object *self, void *unused)
@@ -373,7 +386,8 @@ static bs_status call_gradient_hook(void *context, bs_error *err)
     network_object *self = context;
     PyGILState_STATE gil = PyGILState_Ensure();
     PyObject *result = PyObject_CallNoArgs(self->gradient_hook);
-    const bs_status status = result ? BS_OK : bs_fail(err, BS_CALLBACK, "a gradient modifier failed");
+    const bs_status status = result ? BS_OK
+                                    : bs_fail(err, BS_CALLBACK, "a gradient modifier failed");
     Py_XDECREF(result);
     PyGILState_Release(gil);
     return status;
@@ -393,45 +407,54 @@ static int network_set_hook(network_object *self, PyObject *value, void *unused)
 }
 
 static PyMethodDef methods[] = {
-    {"layer_infos", (PyCFunction)(void (*)(void))bs_network_layer_infos, METH_NOARGS, "What each layer is, in order."},
+    {"layer_infos", (PyCFunction)(void (*)(void))bs_network_layer_infos, METH_NOARGS,
+     "What each layer is, in order."},
     {"parameter_order", (PyCFunction)(void (*)(void))bs_network_parameter_order, METH_NOARGS,
      "(layer, parameter) in the order of the flat vector."},
     {"context_leaves", (PyCFunction)(void (*)(void))bs_network_context_leaves, METH_NOARGS,
      "(layer, category, name, leaf) of every forward buffer with a context slot."},
     {"leaf", (PyCFunction)(void (*)(void))bs_network_leaf, METH_O, "The live array of a leaf."},
-    {"set_handler", (PyCFunction)(void (*)(void))network_set_handler, METH_O, "Move to another handler."},
-    {"provide_external_data", (PyCFunction)(void (*)(void))network_provide_external_data, METH_VARARGS | METH_KEYWORDS,
-     "Copy data into Input's outputs."},
-    {"forward_pass", (PyCFunction)(void (*)(void))network_forward_pass, METH_VARARGS | METH_KEYWORDS,
-     "Run all layers forward."},
-    {"backward_pass", (PyCFunction)(void (*)(void))network_backward_pass, METH_NOARGS, "Run all layers backward."},
-    {"get_loss_values", (PyCFunction)(void (*)(void))network_get_loss_values, METH_NOARGS, "{name: loss}, total last."},
+    {"set_handler", (PyCFunction)(void (*)(void))network_set_handler, METH_O,
+     "Move to another handler."},
+    {"provide_external_data", (PyCFunction)(void (*)(void))network_provide_external_data,
+     METH_VARARGS | METH_KEYWORDS, "Copy data into Input's outputs."},
+    {"forward_pass", (PyCFunction)(void (*)(void))network_forward_pass,
+     METH_VARARGS | METH_KEYWORDS, "Run all layers forward."},
+    {"backward_pass", (PyCFunction)(void (*)(void))network_backward_pass, METH_NOARGS,
+     "Run all layers backward."},
+    {"get_loss_values", (PyCFunction)(void (*)(void))network_get_loss_values, METH_NOARGS,
+     "{name: loss}, total last."},
     {0}};
 
 static PyGetSetDef attributes[] = {
-    {"tree", (getter)bs_network_tree, NULL, "Layers, categories and names, with leaves as numbers.", NULL},
+    {"tree", (getter)bs_network_tree, NULL, "Layers, categories and names, with leaves as numbers.",
+     NULL},
     {"time_steps", (getter)network_time_steps, NULL, "T of the present buffers.", NULL},
     {"batch_size", (getter)network_batch_size, NULL, "B of the present buffers.", NULL},
     {"handler", (getter)network_get_handler, NULL, "The handler in use.", NULL},
-    {"stream", (getter)network_get_stream, (setter)network_set_stream, "What random operations draw from.", NULL},
+    {"stream", (getter)network_get_stream, (setter)network_set_stream,
+     "What random operations draw from.", NULL},
     {"skip_input_deltas", (getter)network_get_skip, (setter)network_set_skip,
      "Whether backward may leave out deltas into Input.", NULL},
-    {"gradient_hook", (getter)network_get_hook, (setter)network_set_hook, "Called after every backward pass.", NULL},
+    {"gradient_hook", (getter)network_get_hook, (setter)network_set_hook,
+     "Called after every backward pass.", NULL},
     {0}};
 
-static PyType_Slot slots[] = {
-    {Py_tp_doc, "A graph of layers, its memory and its program."},
-    {Py_tp_init, network_init},
-    {Py_tp_traverse, network_traverse},
-    {Py_tp_clear, network_clear},
-    {Py_tp_dealloc, network_dealloc},
-    {Py_tp_methods, methods},
-    {Py_tp_getset, attributes},
-    {0, NULL}};
+static PyType_Slot slots[] = {{Py_tp_doc, "A graph of layers, its memory and its program."},
+                              {Py_tp_init, network_init},
+                              {Py_tp_traverse, network_traverse},
+                              {Py_tp_clear, network_clear},
+                              {Py_tp_dealloc, network_dealloc},
+                              {Py_tp_methods, methods},
+                              {Py_tp_getset, attributes},
+                              {0, NULL}};
 
 static PyType_Spec spec = {
-    .name = "brainstorm._core.Network", .basicsize = sizeof(network_object),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, .slots = slots};
+    .name = "brainstorm._core.Network",
+    .basicsize = sizeof(network_object),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+    .slots = slots,
+};
 
 int bs_is_network(PyObject *value)
 {

@@ -5,17 +5,17 @@
 #include "python/core.h"
 
 typedef struct network_object {
-    PyObject_HEAD
-    bs_network   *net;            /* NULL before __init__ has succeeded */
-    PyObject     *handler, *stream, *gradient_hook;
-    PyObject     *layers;         /* list of (name, type, kwargs), as given */
-    PyObject     *made;           /* list of (name, what the factory returned) */
-    unsigned long owner;          /* thread that holds the network, 0: none */
-    int           skip_input_deltas;
+    PyObject_HEAD bs_network *net; /* NULL before __init__ has succeeded */
+    PyObject *handler, *stream, *gradient_hook;
+    PyObject *layers;    /* list of (name, type, kwargs), as given */
+    PyObject *made;      /* list of (name, what the factory returned) */
+    unsigned long owner; /* thread that holds the network, 0: none */
+    int skip_input_deltas;
 } network_object;
 
-int  bs_network_alive(const network_object *self); /* 0, or -1 with RuntimeError if it was not built */
-int  bs_network_hold(network_object *self);        /* likewise, or if somebody else is inside */
+int bs_network_alive(
+    const network_object *self);           /* 0, or -1 with RuntimeError if it was not built */
+int bs_network_hold(network_object *self); /* likewise, or if somebody else is inside */
 void bs_network_let_go(network_object *self);
 
 /* network_inside.c */

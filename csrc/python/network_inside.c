@@ -1,4 +1,5 @@
-/* network_inside.c - what a network shows of itself: its tree of buffers, its layers, the arrays of its leaves. */
+/* network_inside.c - what a network shows of itself: its tree of buffers, its layers, the arrays of
+ * its leaves. */
 #include "python/network.h"
 #include "python/settings.h"
 
@@ -10,9 +11,12 @@ static PyObject *category_dict(const bs_network *net, int layer, bs_category cat
     PyObject *names = PyList_New(0), *out = PyDict_New(), *leaves = PyDict_New();
     int good = names && out && leaves;
     for (int i = layout->first[layer][category];
-         good && i < layout->n_leaves && layout->leaf[i].layer == layer && layout->leaf[i].category == category; i++) {
+         good && i < layout->n_leaves && layout->leaf[i].layer == layer &&
+         layout->leaf[i].category == category;
+         i++) {
         PyObject *name = PyUnicode_FromString(layout->leaf[i].name), *leaf = PyLong_FromLong(i);
-        good = name && leaf && PyList_Append(names, name) == 0 && PyDict_SetItem(leaves, name, leaf) == 0;
+        good = name && leaf && PyList_Append(names, name) == 0 &&
+               PyDict_SetItem(leaves, name, leaf) == 0;
         Py_XDECREF(name);
         Py_XDECREF(leaf);
     }
@@ -46,7 +50,8 @@ PyObject *bs_network_tree(network_object *self, void *unused)
     if (bs_network_alive(self) < 0)
         return NULL;
     const bs_wiring *wiring = bs_network_wiring(self->net);
-    PyObject *out = Py_BuildValue("{s:i,s:i}", "parameters", BS_LEAF_PARAMETERS, "gradients", BS_LEAF_GRADIENTS);
+    PyObject *out = Py_BuildValue("{s:i,s:i}", "parameters", BS_LEAF_PARAMETERS, "gradients",
+                                  BS_LEAF_GRADIENTS);
     (void)unused;
     for (int l = 0; out && l < wiring->n; l++) {
         PyObject *layer = layer_dict(self->net, l);
@@ -86,7 +91,8 @@ static PyObject *without_gradient(const bs_layer *layer)
     PyObject *names = PyList_New(0), *out;
     for (int i = 0; names && i < layer->param.n; i++) {
         PyObject *name = PyUnicode_FromString(layer->param.buffer[i].name);
-        if (!name || ((layer->param.buffer[i].flags & BS_NO_GRADIENT) && PyList_Append(names, name) < 0))
+        if (!name ||
+            ((layer->param.buffer[i].flags & BS_NO_GRADIENT) && PyList_Append(names, name) < 0))
             Py_CLEAR(names);
         Py_XDECREF(name);
     }
@@ -100,12 +106,12 @@ static PyObject *layer_info(network_object *self, const bs_layer *layer)
     PyObject *made = made_by_factory(self, layer);
     PyObject *type = made ? Py_NewRef(Py_None) : PyUnicode_FromString(layer->type->name);
     PyObject *kwargs = made ? PyDict_New() : full_kwargs(self, layer);
-    return Py_BuildValue("{s:s,s:N,s:O,s:N,s:N,s:N,s:N,s:N,s:N}", "name", layer->name, "type", type,
-                         "object", made ? PyTuple_GET_ITEM(made, 0) : Py_None, "kwargs", kwargs,
-                         "in_shapes", bs_specs_to_python(&layer->in), "out_shapes", bs_specs_to_python(&layer->out),
-                         "parameter_shapes", bs_specs_to_python(&layer->param),
-                         "internal_shapes", bs_specs_to_python(&layer->inner),
-                         "without_gradient", without_gradient(layer));
+    return Py_BuildValue(
+        "{s:s,s:N,s:O,s:N,s:N,s:N,s:N,s:N,s:N}", "name", layer->name, "type", type, "object",
+        made ? PyTuple_GET_ITEM(made, 0) : Py_None, "kwargs", kwargs, "in_shapes",
+        bs_specs_to_python(&layer->in), "out_shapes", bs_specs_to_python(&layer->out),
+        "parameter_shapes", bs_specs_to_python(&layer->param), "internal_shapes",
+        bs_specs_to_python(&layer->inner), "without_gradient", without_gradient(layer));
 }
 
 PyObject *bs_network_layer_infos(network_object *self, PyObject *unused)
@@ -136,7 +142,8 @@ PyObject *bs_network_parameter_order(network_object *self, PyObject *unused)
         const bs_leaf *leaf = &layout->leaf[i];
         if (leaf->layer < 0 || leaf->category != BS_PARAMETERS || leaf->column != column)
             continue;
-        PyObject *pair = Py_BuildValue("(ss)", bs_network_wiring(self->net)->layer[leaf->layer].name, leaf->name);
+        PyObject *pair = Py_BuildValue(
+            "(ss)", bs_network_wiring(self->net)->layer[leaf->layer].name, leaf->name);
         if (!pair || PyList_Append(order, pair) < 0)
             Py_CLEAR(order);
         Py_XDECREF(pair);
@@ -157,7 +164,8 @@ PyObject *bs_network_context_leaves(network_object *self, PyObject *unused)
         const bs_leaf *leaf = &layout->leaf[i];
         if (!leaf->shape.context || leaf->shape.backward_only)
             continue;
-        PyObject *row = Py_BuildValue("(sssi)", bs_network_wiring(self->net)->layer[leaf->layer].name,
+        PyObject *row = Py_BuildValue("(sssi)",
+                                      bs_network_wiring(self->net)->layer[leaf->layer].name,
                                       bs_category_names[leaf->category], leaf->name, i);
         if (!row || PyList_Append(out, row) < 0)
             Py_CLEAR(out);
@@ -169,7 +177,8 @@ PyObject *bs_network_context_leaves(network_object *self, PyObject *unused)
 PyObject *bs_network_leaf(network_object *self, PyObject *index)
 {
     const long leaf = PyLong_AsLong(index);
-    const int inside = self->owner == PyThread_get_thread_ident(); /* a Python layer during its own pass */
+    const int inside = self->owner ==
+                       PyThread_get_thread_ident(); /* a Python layer during its own pass */
     bs_array array;
     bs_block *block;
     bs_error err = {0};

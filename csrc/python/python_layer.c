@@ -4,11 +4,12 @@
 
 typedef struct {
     bs_python_factory *factory;
-    PyObject          *forward, *backward; /* borrowed from the factory's list */
-    const char        *name;
+    PyObject *forward, *backward; /* borrowed from the factory's list */
+    const char *name;
 } python_layer;
 
-static const bs_option options[] = {{"factory", BS_OPT_POINTER, offsetof(python_layer, factory), NULL, NULL}, {0}};
+static const bs_option options[] = {
+    {"factory", BS_OPT_POINTER, offsetof(python_layer, factory), NULL, NULL}, {0}};
 
 /* Marks the buffers that `names` lists; one that does not exist is an error. */
 static int set_flags(const bs_buffers_declared *list, PyObject *names, unsigned flag)
@@ -36,7 +37,8 @@ static bs_status add_parameter(bs_layer *layer, const char *name, bs_shape shape
     return bs_add_parameter(layer, name, shape, 0, err);
 }
 
-static bs_status declare_all(bs_layer *layer, const char *kind, PyObject *specs, add_function *add, bs_error *err)
+static bs_status declare_all(bs_layer *layer, const char *kind, PyObject *specs, add_function *add,
+                             bs_error *err)
 {
     PyObject *name, *spec;
     Py_ssize_t at = 0;
@@ -66,8 +68,8 @@ static bs_status setup(bs_layer *layer, void *state, bs_error *err)
     bs_status status = BS_OK;
     self->name = layer->name;
     if (!pair || PyList_Append(self->factory->made, pair) < 0 ||
-        !PyArg_ParseTuple(made, "OOOOOOOO:factory", &object, &no_delta, &no_gradient, &outputs, &parameters,
-                          &internals, &self->forward, &self->backward))
+        !PyArg_ParseTuple(made, "OOOOOOOO:factory", &object, &no_delta, &no_gradient, &outputs,
+                          &parameters, &internals, &self->forward, &self->backward))
         status = bs_fail(err, BS_CALLBACK, "layer '%s'", layer->name);
     if (status == BS_OK)
         status = declare_all(layer, "outputs", outputs, bs_add_output, err);
@@ -100,11 +102,14 @@ static void note_layer(const char *pass, const char *name)
     PyErr_Restore(type, value, traceback);
 }
 
-/* Calls forward(argument) or backward(); an exception stays set and becomes the handle's sticky error. */
-static void call(bs_handler *h, const python_layer *self, PyObject *function, PyObject *argument, const char *pass)
+/* Calls forward(argument) or backward(); an exception stays set and becomes the handle's sticky
+ * error. */
+static void call(bs_handler *h, const python_layer *self, PyObject *function, PyObject *argument,
+                 const char *pass)
 {
     PyGILState_STATE gil = PyGILState_Ensure();
-    PyObject *result = argument ? PyObject_CallOneArg(function, argument) : PyObject_CallNoArgs(function);
+    PyObject *result = argument ? PyObject_CallOneArg(function, argument)
+                                : PyObject_CallNoArgs(function);
     if (!result) {
         note_layer(pass, self->name);
         bs_fail(&h->error, BS_CALLBACK, "%s pass of layer '%s'", pass, self->name);
@@ -126,6 +131,10 @@ static void backward(bs_handler *h, const void *state, const bs_io *io)
     call(h, self, self->backward, NULL, "backward");
 }
 
-const bs_layer_type bs_python_layer = {
-    .name = "Python", .options = options, .state_size = sizeof(python_layer),
-    .flags = BS_ANY_INPUTS | BS_WANTS_ZEROED, .setup = setup, .forward = forward, .backward = backward};
+const bs_layer_type bs_python_layer = {.name = "Python",
+                                       .options = options,
+                                       .state_size = sizeof(python_layer),
+                                       .flags = BS_ANY_INPUTS | BS_WANTS_ZEROED,
+                                       .setup = setup,
+                                       .forward = forward,
+                                       .backward = backward};

@@ -38,7 +38,9 @@ bad:
     Py_XDECREF(items);
     if (result < 0) {
         PyErr_Clear();
-        PyErr_Format(bs_layer_error(), "%s must be a shape like ('T', 'B', 10) with positive sizes, got %R", what, shape);
+        PyErr_Format(bs_layer_error(),
+                     "%s must be a shape like ('T', 'B', 10) with positive sizes, got %R", what,
+                     shape);
     }
     return result;
 }
@@ -60,7 +62,8 @@ PyObject *bs_shape_to_python(const bs_shape *shape)
 
 PyObject *bs_spec_to_python(const bs_shape *shape)
 {
-    return Py_BuildValue("(NiN)", bs_shape_to_python(shape), shape->context, PyBool_FromLong(shape->backward_only));
+    return Py_BuildValue("(NiN)", bs_shape_to_python(shape), shape->context,
+                         PyBool_FromLong(shape->backward_only));
 }
 
 PyObject *bs_specs_to_python(const bs_buffers_declared *list)
@@ -80,13 +83,16 @@ int bs_spec_from_python(bs_shape *out, PyObject *spec, const char *what)
     PyObject *shape;
     int context, backward_only;
     if (!PyTuple_Check(spec) || !PyArg_ParseTuple(spec, "Oip", &shape, &context, &backward_only)) {
-        PyErr_Format(PyExc_TypeError, "%s must be (shape, context_size, is_backward_only), got %R", what, spec);
+        PyErr_Format(PyExc_TypeError, "%s must be (shape, context_size, is_backward_only), got %R",
+                     what, spec);
         return -1;
     }
     if (bs_shape_from_python(out, shape, what) < 0)
         return -1;
     if (context < 0 || context > 1 || (context && out->scale != BS_TIME)) {
-        PyErr_Format(bs_layer_error(), "%s: context_size must be 0 or, for ('T', 'B', ...), 1, got %d", what, context);
+        PyErr_Format(bs_layer_error(),
+                     "%s: context_size must be 0 or, for ('T', 'B', ...), 1, got %d", what,
+                     context);
         return -1;
     }
     out->context = context;
@@ -120,7 +126,8 @@ static int set_shapes(bs_settings *out, bs_setting *s, const char *layer, PyObje
 {
     PyObject *name, *shape;
     Py_ssize_t at = 0;
-    bs_named_shape *shapes = bs_arena_alloc(&out->arena, (size_t)(PyDict_Size(value) + 1) * sizeof *shapes);
+    bs_named_shape *shapes = bs_arena_alloc(&out->arena,
+                                            (size_t)(PyDict_Size(value) + 1) * sizeof *shapes);
     if (!shapes) {
         PyErr_NoMemory();
         return -1;
@@ -131,12 +138,14 @@ static int set_shapes(bs_settings *out, bs_setting *s, const char *layer, PyObje
         char what[200];
         const char *text = PyUnicode_Check(name) ? PyUnicode_AsUTF8(name) : NULL;
         if (!text || !PyUnicode_IsIdentifier(name)) {
-            PyErr_Format(bs_layer_error(), "layer '%s': %s: names must be identifiers, got %R", layer, s->name, name);
+            PyErr_Format(bs_layer_error(), "layer '%s': %s: names must be identifiers, got %R",
+                         layer, s->name, name);
             return -1;
         }
         snprintf(what, sizeof what, "layer '%s': %s['%s']", layer, s->name, text);
         shapes[s->n].name = text;
-        if (PyList_Append(out->kept, name) < 0 || bs_shape_from_python(&shapes[s->n++].shape, shape, what) < 0)
+        if (PyList_Append(out->kept, name) < 0 ||
+            bs_shape_from_python(&shapes[s->n++].shape, shape, what) < 0)
             return -1;
     }
     return 0;
@@ -176,10 +185,12 @@ int bs_settings_from_kwargs(bs_settings *out, const char *layer, PyObject *kwarg
     if (!out->kept)
         return -1;
     if (!PyDict_Check(kwargs)) {
-        PyErr_Format(PyExc_TypeError, "layer '%s': arguments must be a dict, got %R", layer, kwargs);
+        PyErr_Format(PyExc_TypeError, "layer '%s': arguments must be a dict, got %R", layer,
+                     kwargs);
         return -1;
     }
-    out->setting = bs_arena_alloc(&out->arena, (size_t)(PyDict_Size(kwargs) + 1) * sizeof *out->setting);
+    out->setting = bs_arena_alloc(&out->arena,
+                                  (size_t)(PyDict_Size(kwargs) + 1) * sizeof *out->setting);
     if (!out->setting) {
         PyErr_NoMemory();
         return -1;
@@ -188,7 +199,8 @@ int bs_settings_from_kwargs(bs_settings *out, const char *layer, PyObject *kwarg
         bs_setting *s = &out->setting[out->n++];
         s->name = PyUnicode_Check(name) ? PyUnicode_AsUTF8(name) : NULL;
         if (!s->name) {
-            PyErr_Format(PyExc_TypeError, "layer '%s': names of arguments must be strings, got %R", layer, name);
+            PyErr_Format(PyExc_TypeError, "layer '%s': names of arguments must be strings, got %R",
+                         layer, name);
             return -1;
         }
         if (PyList_Append(out->kept, name) < 0 || set_value(out, s, layer, value) < 0)
@@ -212,16 +224,13 @@ static PyObject *default_value(const bs_option *o, PyObject *required)
         Py_RETURN_NONE;
     switch (o->kind) {
     case BS_OPT_INT:
-    case BS_OPT_PADDING:
-        return PyLong_FromString(o->standard, NULL, 10);
-    case BS_OPT_NUMBER:
-        return PyFloat_FromDouble(strtod(o->standard, NULL));
+    case BS_OPT_PADDING: return PyLong_FromString(o->standard, NULL, 10);
+    case BS_OPT_NUMBER: return PyFloat_FromDouble(strtod(o->standard, NULL));
     case BS_OPT_PAIR: {
         const long long first = strtoll(o->standard, &rest, 10);
         return Py_BuildValue("(LL)", first, strtoll(rest, NULL, 10));
     }
-    default:
-        return PyUnicode_FromString(o->standard);
+    default: return PyUnicode_FromString(o->standard);
     }
 }
 

@@ -2,9 +2,8 @@
 #include "python/network.h"
 
 typedef struct stepper_object {
-    PyObject_HEAD
-    bs_stepper     *stepper; /* NULL before __init__ has succeeded */
-    network_object *network; /* since start */
+    PyObject_HEAD bs_stepper *stepper; /* NULL before __init__ has succeeded */
+    network_object *network;           /* since start */
 } stepper_object;
 
 static int check_made(const stepper_object *self)
@@ -96,7 +95,8 @@ static PyObject *stepper_get_option(stepper_object *self, PyObject *name)
     bs_error err = {0};
     const char *text = PyUnicode_Check(name) ? PyUnicode_AsUTF8(name) : NULL;
     if (!text)
-        return PyErr_Format(PyExc_TypeError, "the name of an option must be a string, got %R", name);
+        return PyErr_Format(PyExc_TypeError, "the name of an option must be a string, got %R",
+                            name);
     if (check_made(self) < 0)
         return NULL;
     if (bs_stepper_get(self->stepper, text, &value, &is_flag, &err) != BS_OK)
@@ -124,7 +124,8 @@ static PyObject *stepper_start(stepper_object *self, PyObject *network)
     if (!bs_is_network(network))
         return PyErr_Format(PyExc_TypeError, "start needs a _core.Network, got %R", network);
     /* the network of before is held too: nobody may be inside run() */
-    network_object *net = (network_object *)network, *before = self->network == net ? NULL : self->network;
+    network_object *net = (network_object *)network,
+                   *before = self->network == net ? NULL : self->network;
     if (before && bs_network_hold(before) < 0)
         return NULL;
     bs_status status = BS_STATE;
@@ -156,36 +157,40 @@ static PyObject *stepper_run(stepper_object *self, PyObject *unused)
     network_object *net = (network_object *)Py_NewRef((PyObject *)self->network);
     PyObject *out = NULL;
     if (bs_network_hold(net) == 0) {
-        Py_BEGIN_ALLOW_THREADS
-        status = bs_stepper_run(self->stepper, &err);
-        Py_END_ALLOW_THREADS
-        bs_network_let_go(net);
+        Py_BEGIN_ALLOW_THREADS status = bs_stepper_run(self->stepper, &err);
+        Py_END_ALLOW_THREADS bs_network_let_go(net);
         out = status == BS_OK ? Py_NewRef(Py_None) : bs_raise(&err);
     }
     Py_DECREF(net);
     return out;
 }
 
-static PyMethodDef methods[] = {
-    {"get_option", (PyCFunction)(void (*)(void))stepper_get_option, METH_O, "The present value of an option."},
-    {"set_option", (PyCFunction)(void (*)(void))stepper_set_option, METH_VARARGS, "Change an option, at any time."},
-    {"state", (PyCFunction)(void (*)(void))stepper_state, METH_NOARGS, "Live view of the velocity, or None."},
-    {"start", (PyCFunction)(void (*)(void))stepper_start, METH_O, "Bind to a network, with zero velocity."},
-    {"run", (PyCFunction)(void (*)(void))stepper_run, METH_NOARGS, "One update: forward, backward, step."},
-    {0}};
+static PyMethodDef methods[] = {{"get_option", (PyCFunction)(void (*)(void))stepper_get_option,
+                                 METH_O, "The present value of an option."},
+                                {"set_option", (PyCFunction)(void (*)(void))stepper_set_option,
+                                 METH_VARARGS, "Change an option, at any time."},
+                                {"state", (PyCFunction)(void (*)(void))stepper_state, METH_NOARGS,
+                                 "Live view of the velocity, or None."},
+                                {"start", (PyCFunction)(void (*)(void))stepper_start, METH_O,
+                                 "Bind to a network, with zero velocity."},
+                                {"run", (PyCFunction)(void (*)(void))stepper_run, METH_NOARGS,
+                                 "One update: forward, backward, step."},
+                                {0}};
 
-static PyType_Slot slots[] = {
-    {Py_tp_doc, "A training method of the engine."},
-    {Py_tp_init, stepper_init},
-    {Py_tp_traverse, stepper_traverse},
-    {Py_tp_clear, stepper_clear},
-    {Py_tp_dealloc, stepper_dealloc},
-    {Py_tp_methods, methods},
-    {0, NULL}};
+static PyType_Slot slots[] = {{Py_tp_doc, "A training method of the engine."},
+                              {Py_tp_init, stepper_init},
+                              {Py_tp_traverse, stepper_traverse},
+                              {Py_tp_clear, stepper_clear},
+                              {Py_tp_dealloc, stepper_dealloc},
+                              {Py_tp_methods, methods},
+                              {0, NULL}};
 
 static PyType_Spec spec = {
-    .name = "brainstorm._core.Stepper", .basicsize = sizeof(stepper_object),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, .slots = slots};
+    .name = "brainstorm._core.Stepper",
+    .basicsize = sizeof(stepper_object),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+    .slots = slots,
+};
 
 int bs_stepper_type_add(PyObject *module)
 {

@@ -1,4 +1,5 @@
-/* momentum.c - Momentum: v = momentum*v - rate*g, p += v, with rate = learning_rate * (1 - momentum) if it is to be scaled. */
+/* momentum.c - Momentum: v = momentum*v - rate*g, p += v, with rate = learning_rate * (1 -
+ * momentum) if it is to be scaled. */
 #include "training/stepper.h"
 
 static const bs_stepper_option options[] = {
@@ -13,4 +14,8 @@ static void after(bs_handler *h, const bs_stepper_options *o, const bs_vectors *
     bs_momentum_step(h, rate, o->momentum, v->gradients, v->state, v->parameters);
 }
 
-const bs_stepper_type bs_stepper_momentum = {.name = "Momentum", .options = options, .after = after};
+const bs_stepper_type bs_stepper_momentum = {
+    .name = "Momentum",
+    .options = options,
+    .after = after,
+};

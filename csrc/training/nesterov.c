@@ -1,6 +1,6 @@
-/* nesterov.c - Nesterov: v = momentum*v, p += v; passes at this look-ahead point; v -= rate*g, p -= rate*g.
- * rate = learning_rate * (1 - momentum) if it is to be scaled.
- * I. Sutskever et al., "On the importance of initialization and momentum in deep learning", ICML 2013. */
+/* nesterov.c - Nesterov: v = momentum*v, p += v; passes at this look-ahead point; v -= rate*g, p -=
+ * rate*g. rate = learning_rate * (1 - momentum) if it is to be scaled. I. Sutskever et al., "On the
+ * importance of initialization and momentum in deep learning", ICML 2013. */
 #include "training/stepper.h"
 
 static const bs_stepper_option options[] = {
@@ -23,4 +23,8 @@ static void after(bs_handler *h, const bs_stepper_options *o, const bs_vectors *
 }
 
 const bs_stepper_type bs_stepper_nesterov = {
-    .name = "Nesterov", .options = options, .before = before, .after = after};
+    .name = "Nesterov",
+    .options = options,
+    .before = before,
+    .after = after,
+};

@@ -13,12 +13,12 @@ static const bs_stepper_type *const types[] = {
 
 struct bs_stepper {
     const bs_stepper_type *type;
-    bs_stepper_options     options;
-    bs_network            *net;    /* borrowed */
-    bs_device             *device; /* retained; of the state */
-    bs_block              *block;  /* of the state */
-    bs_array               state;
-    bs_handler             handler; /* for the operations of before and after */
+    bs_stepper_options options;
+    bs_network *net;   /* borrowed */
+    bs_device *device; /* retained; of the state */
+    bs_block *block;   /* of the state */
+    bs_array state;
+    bs_handler handler; /* for the operations of before and after */
 };
 
 static double *option_value(const bs_stepper *stepper, const bs_stepper_option *o)
@@ -62,7 +62,8 @@ void bs_stepper_close(bs_stepper *stepper)
     bs_free(stepper);
 }
 
-static const bs_stepper_option *find_option(const bs_stepper *stepper, const char *name, bs_error *err)
+static const bs_stepper_option *find_option(const bs_stepper *stepper, const char *name,
+                                            bs_error *err)
 {
     for (const bs_stepper_option *o = stepper->type->options; o->name; o++)
         if (strcmp(o->name, name) == 0)
@@ -77,13 +78,14 @@ bs_status bs_stepper_set(bs_stepper *stepper, const char *option, double value, 
     if (!o)
         return BS_KEY;
     if (!isfinite(value) || (o->is_flag && value != 0 && value != 1))
-        return bs_fail(err, BS_VALUE, "%s must be %s, got %g", option, o->is_flag ? "true or false" : "a finite number",
-                       value);
+        return bs_fail(err, BS_VALUE, "%s must be %s, got %g", option,
+                       o->is_flag ? "true or false" : "a finite number", value);
     *option_value(stepper, o) = value;
     return BS_OK;
 }
 
-bs_status bs_stepper_get(const bs_stepper *stepper, const char *option, double *value, int *is_flag, bs_error *err)
+bs_status bs_stepper_get(const bs_stepper *stepper, const char *option, double *value, int *is_flag,
+                         bs_error *err)
 {
     const bs_stepper_option *o = find_option(stepper, option, err);
     if (!o)
@@ -98,9 +100,11 @@ bs_status bs_stepper_start(bs_stepper *stepper, bs_network *net, bs_error *err)
     bs_array parameters;
     bs_device *device = bs_network_device(net);
     BS_TRY(bs_network_array(net, BS_LEAF_PARAMETERS, &parameters, NULL, err));
-    bs_block *block = device->allocate(device, (size_t)bs_count(&parameters) * bs_dtype_size(device->dtype));
+    bs_block *block = device->allocate(device, (size_t)bs_count(&parameters) *
+                                                   bs_dtype_size(device->dtype));
     if (!block)
-        return bs_fail(err, BS_NO_MEMORY, "no memory for the state of a %sStepper", stepper->type->name);
+        return bs_fail(err, BS_NO_MEMORY, "no memory for the state of a %sStepper",
+                       stepper->type->name);
     let_go(stepper);
     stepper->net = net;
     stepper->block = block;
@@ -126,9 +130,11 @@ bs_status bs_stepper_run(bs_stepper *stepper, bs_error *err)
     const bs_vectors v = {&parameters, &gradients, &stepper->state};
     bs_handler *h = &stepper->handler;
     if (!stepper->net)
-        return bs_fail(err, BS_STATE, "%sStepper: start(net) must come before run()", stepper->type->name);
+        return bs_fail(err, BS_STATE, "%sStepper: start(net) must come before run()",
+                       stepper->type->name);
     if (bs_network_device(stepper->net) != stepper->device)
-        return bs_fail(err, BS_STATE, "%sStepper: the network's handler has changed, start(net) must come again",
+        return bs_fail(err, BS_STATE,
+                       "%sStepper: the network's handler has changed, start(net) must come again",
                        stepper->type->name);
     BS_TRY(bs_network_array(stepper->net, BS_LEAF_PARAMETERS, &parameters, NULL, err));
     BS_TRY(bs_network_array(stepper->net, BS_LEAF_GRADIENTS, &gradients, NULL, err));

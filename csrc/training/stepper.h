@@ -1,4 +1,5 @@
-/* stepper.h - a training method: what happens to the parameters before and after the passes of one update. */
+/* stepper.h - a training method: what happens to the parameters before and after the passes of one
+ * update. */
 #ifndef BS_TRAINING_STEPPER_H
 #define BS_TRAINING_STEPPER_H
 
@@ -13,9 +14,9 @@ typedef struct bs_stepper_options {
 
 typedef struct bs_stepper_option {
     const char *name;
-    size_t      offset;   /* in bs_stepper_options */
-    double      standard; /* default */
-    int         is_flag;  /* 0 or 1 only */
+    size_t offset;   /* in bs_stepper_options */
+    double standard; /* default */
+    int is_flag;     /* 0 or 1 only */
 } bs_stepper_option;
 
 /* Flat vectors of the network, and the stepper's own of the same size, which starts at zero. */
@@ -23,30 +24,36 @@ typedef struct bs_vectors {
     const bs_array *parameters, *gradients, *state;
 } bs_vectors;
 
-typedef struct bs_stepper_type { /* a stepper's file ends in one const of this type */
-    const char *name;                    /* "Momentum" */
-    const bs_stepper_option *options;    /* ends with a name of NULL */
-    void (*before)(bs_handler *h, const bs_stepper_options *o, const bs_vectors *v); /* the passes; may be NULL */
+typedef struct bs_stepper_type {      /* a stepper's file ends in one const of this type */
+    const char *name;                 /* "Momentum" */
+    const bs_stepper_option *options; /* ends with a name of NULL */
+    void (*before)(bs_handler *h, const bs_stepper_options *o,
+                   const bs_vectors *v); /* the passes; may be NULL */
     void (*after)(bs_handler *h, const bs_stepper_options *o, const bs_vectors *v);
 } bs_stepper_type;
 
 typedef struct bs_stepper bs_stepper;
 
-/* A stepper of the type called `type`, with default options. Owned: bs_stepper_close. BS_KEY: no such type. */
+/* A stepper of the type called `type`, with default options. Owned: bs_stepper_close. BS_KEY: no
+ * such type. */
 bs_status bs_stepper_create(bs_stepper **out, const char *type, bs_error *err);
-void      bs_stepper_close(bs_stepper *stepper); /* NULL is allowed */
+void bs_stepper_close(bs_stepper *stepper); /* NULL is allowed */
 
-/* BS_KEY: the type has no such option; BS_VALUE: not finite, or neither 0 nor 1 for a flag. Options may change at any time. */
+/* BS_KEY: the type has no such option; BS_VALUE: not finite, or neither 0 nor 1 for a flag. Options
+ * may change at any time. */
 bs_status bs_stepper_set(bs_stepper *stepper, const char *option, double value, bs_error *err);
-bs_status bs_stepper_get(const bs_stepper *stepper, const char *option, double *value, int *is_flag, bs_error *err);
+bs_status bs_stepper_get(const bs_stepper *stepper, const char *option, double *value, int *is_flag,
+                         bs_error *err);
 
-/* Binds the stepper to a network, which must outlive it or its next start; its state vector is zero. */
+/* Binds the stepper to a network, which must outlive it or its next start; its state vector is
+ * zero. */
 bs_status bs_stepper_start(bs_stepper *stepper, bs_network *net, bs_error *err);
 
 /* The state vector (velocity) and the block behind it, borrowed; 0 before the first start. */
 int bs_stepper_state(const bs_stepper *stepper, bs_array *out, bs_block **block);
 
-/* One update: before, forward, backward, after. BS_STATE before start, or when the network has changed its handler since. */
+/* One update: before, forward, backward, after. BS_STATE before start, or when the network has
+ * changed its handler since. */
 bs_status bs_stepper_run(bs_stepper *stepper, bs_error *err);
 
 #endif
