@@ -67,10 +67,10 @@ static void input_task(void *context, int64_t n, int thread)
 
 static void input_deltas(bs_handler *h, back_job *j, bs_a_ weights, bs_a_ in_deltas)
 {
-    const bs_array w = bs_matrix(weights, 1);
+    const bs_array w_rows = with_rows(h, weights, 1), w = bs_matrix(&w_rows, 1);
     const int64_t filters = j->d_out.c;
     real *packed = bs_scratch_take(h, (size_t)(j->kh * j->panels * filters * NR) * sizeof(real));
-    if (!packed)
+    if (!w.data || !packed)
         return;
     for (int64_t i = 0; i < j->kh; i++)
         for (int64_t p = 0; p < j->panels; p++)
@@ -153,7 +153,10 @@ static void sum_parts_row(void *context, int64_t row)
 
 static void weight_deltas(bs_handler *h, back_job *j, bs_a_ weight_deltas, bs_a_ bias_deltas)
 {
-    sum_job s = {.j = j, .weight_deltas = bs_matrix(weight_deltas, 1), .bias_deltas = bias_deltas->data};
+    const bs_array out = with_rows(h, weight_deltas, 1);
+    if (!out.data)
+        return;
+    sum_job s = {.j = j, .weight_deltas = bs_matrix(&out, 1), .bias_deltas = bias_deltas->data};
     j->part_images = j->in.n > MAX_PARTS ? div_up(j->in.n, MAX_PARTS) : 1;
     j->parts = div_up(j->in.n, j->part_images);
     j->part_size = j->d_out.c * (j->kh * j->span + 1);
@@ -162,6 +165,8 @@ static void weight_deltas(bs_handler *h, back_job *j, bs_a_ weight_deltas, bs_a_
         return;
     bs_parallel(j->parts, weight_task, j);
     K(each_row)(sum_parts_row, &s, j->d_out.c + 1, j->parts * j->kh * j->span);
+    if (out.data != weight_deltas->data)
+        K(copy_to)(h, &out, weight_deltas);
 }
 
 void K(conv2d_backward_batch)(bs_handler *h, bs_a_ inputs, bs_a_ weights, bs_a_ in_deltas, bs_a_ out_deltas,

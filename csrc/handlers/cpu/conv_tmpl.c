@@ -54,10 +54,10 @@ static void band_task(void *context, int64_t task, int thread)
 static int pack_weights(bs_handler *h, conv_job *j, bs_a_ weights, bs_a_ bias)
 {
     const int64_t depth = j->kh * j->kw * j->in.c;
-    const bs_array w = bs_matrix(weights, 1);
+    const bs_array w_rows = with_rows(h, weights, 1), w = bs_matrix(&w_rows, 1);
     real *packed = bs_scratch_take(h, (size_t)(j->panels * depth * NR) * sizeof(real));
     real *packed_bias = bs_scratch_take(h, (size_t)(j->panels * NR) * sizeof(real));
-    if (!packed || !packed_bias)
+    if (!w.data || !packed || !packed_bias)
         return 0;
     memset(packed_bias, 0, (size_t)(j->panels * NR) * sizeof(real));
     memcpy(packed_bias, bias->data, (size_t)j->out.c * sizeof(real));

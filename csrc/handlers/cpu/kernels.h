@@ -121,6 +121,17 @@ static inline void note_row(int64_t *lowest, int64_t row)
 
 /* ---- views ---- */
 
+/* a itself if its rows can be made of the first `lead` dimensions, else a packed copy in scratch (data NULL: no memory). */
+static inline bs_array with_rows(bs_handler *h, const bs_array *a, int lead)
+{
+    if (bs_has_lead(a, lead))
+        return *a;
+    const bs_array copy = bs_scratch_like(h, a);
+    if (copy.data)
+        K(copy_to)(h, a, &copy);
+    return copy;
+}
+
 /* Element i in logical, row-major order. */
 static inline real *element(const bs_array *a, int64_t i)
 {
