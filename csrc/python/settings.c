@@ -129,7 +129,7 @@ static int set_shapes(bs_settings *out, bs_setting *s, const char *layer, PyObje
     bs_named_shape *shapes = bs_arena_alloc(&out->arena,
                                             (size_t)(PyDict_Size(value) + 1) * sizeof *shapes);
     if (!shapes) {
-        PyErr_NoMemory();
+        PyErr_SetString(PyExc_MemoryError, "no memory for the arguments of a layer");
         return -1;
     }
     s->kind = BS_SHAPES;
@@ -192,7 +192,7 @@ int bs_settings_from_kwargs(bs_settings *out, const char *layer, PyObject *kwarg
     out->setting = bs_arena_alloc(&out->arena,
                                   (size_t)(PyDict_Size(kwargs) + 1) * sizeof *out->setting);
     if (!out->setting) {
-        PyErr_NoMemory();
+        PyErr_SetString(PyExc_MemoryError, "no memory for the arguments of a layer");
         return -1;
     }
     while (PyDict_Next(kwargs, &at, &name, &value)) {

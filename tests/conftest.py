@@ -1,0 +1,21 @@
+"""Fixtures for the whole suite."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope='session')
+def c_build(tmp_path_factory):
+    """Folder with the engine's C programs, built by CMake from this checkout."""
+    cmake = shutil.which('cmake')
+    assert cmake, 'the C tests need cmake: pip install cmake'
+    build = tmp_path_factory.mktemp('build')
+    subprocess.run([cmake, '-S', ROOT, '-B', build, '-DBS_TESTS=ON', '-DCMAKE_BUILD_TYPE=Release'],
+                   check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([cmake, '--build', build, '-j', '2'], check=True, stdout=subprocess.DEVNULL)
+    return build
