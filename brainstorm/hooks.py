@@ -205,7 +205,8 @@ class MonitorLayerInOuts(_MonitorLayer):
     what = 'InOuts'
 
     def __call__(self, epoch_nr, update_nr, net, stepper, logs):
-        if net.batch_size == 0:
+        data = net.layers['Input'].out_shapes
+        if update_nr == 0 and not any(net.get_input(name).any() for name in data):
             return None
         return OrderedDict((kind, self._statistics(net, kind)) for kind in ('inputs', 'outputs'))
 

@@ -399,7 +399,7 @@ class Network(Seedable, Describable):
         return converted
 
     def __repr__(self):
-        return f"<Network of {len(self.layers)} layers: {', '.join(self.layers)}>"
+        return f"<Network of {len(self.architecture)} layers: {', '.join(self.architecture)}>"
 
 
 def _open_handler(description):
