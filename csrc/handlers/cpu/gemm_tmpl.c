@@ -12,17 +12,25 @@
 enum {
     TINY = 1 << 12,       /* multiplications below which nothing is worth its preparation */
     SERIAL = 1 << 17,     /* multiplications that one thread does sooner than the pool starts */
-    PANEL_K = 1024,       /* rows of a packed panel */
+    PANEL_K = 256,        /* rows of a packed panel, so that it stays in the first cache */
+    TILE_M = 24 * MR,     /* most rows of a tile, so that its part of op(a) stays in the second one */
+    TILE_M_BLAS = 256,    /* the same where a BLAS does its own blocking */
+    TILE_N = 512,         /* most columns of a tile */
+    WORK = 1 << 22,       /* multiplications that a tile should have */
+    MANY_TILES = 32,      /* enough for any number of threads, so tiles may be larger than WORK asks */
     MIN_TILES = 8,        /* with fewer, k is cut too */
-    MIN_K = 1024          /* of a part */
+    MIN_K = 1024,         /* of a part */
+    FEW_ROWS = 2          /* with so few, packing op(b) costs more than the product */
 };
+
+enum { SCRATCH = PANEL_K * (NR + TILE_M) }; /* of a thread without BLAS: a panel of op(b), and op(a) of a tile if it is turned */
 
 typedef struct gemm_job {
     const product *p;
     int64_t  tile_m, tile_n, tiles_m, tiles_n; /* of the output */
     int64_t  tile_k, parts;                    /* of k */
     real    *part;                             /* parts x m x n, if parts > 1 */
-    real    *panels;                           /* PANEL_K x NR for each thread, if there is no BLAS */
+    real    *scratch;                          /* SCRATCH for each thread, if there is no BLAS */
     const bs_blas *blas;
 } gemm_job;
 
@@ -59,30 +67,48 @@ static void piece_by_blas(const bs_blas *blas, const product *p, const piece *q)
 #endif
 }
 
-/* One panel of columns, and all rows of the piece. */
-static void piece_panel(const product *p, const piece *q, const real *panel, int64_t j, int64_t k, int64_t depth)
+/* Where op(a)[i .. i + MR) of a piece lies: in place, or in panels of depth x MR if a is turned. */
+typedef struct left { const real *data; int64_t row, step, block; } left;
+
+static left pack_left(const product *p, const piece *q, int64_t k, int64_t depth, real *to)
 {
-    const tile_loop loop = {.segments = 1, .length = depth, .a_step = p->transa ? p->a_pitch : 1, .b_step = NR};
+    if (!p->transa)
+        return (left){.data = a_at(p, q->i, k), .row = p->a_pitch, .step = 1, .block = MR * p->a_pitch};
+    for (int64_t i = 0; i < q->m; i += MR) {
+        const int64_t n = min64(MR, q->m - i);
+        for (int64_t at = 0; at < depth; at++)
+            memcpy(to + i * depth + at * MR, a_at(p, q->i + i, k + at), (size_t)n * sizeof(real));
+    }
+    return (left){.data = to, .row = 1, .step = MR, .block = MR * depth};
+}
+
+/* One panel of columns, and all rows of the piece. */
+static void piece_panel(const left *a, const piece *q, const real *panel, int64_t j, int64_t depth, int add)
+{
+    const tile_loop loop = {.segments = 1, .length = depth, .a_step = a->step, .b_step = NR};
     const int64_t cols = min64(NR, q->n - j);
     for (int64_t i = 0; i < q->m; i += MR) {
         tile_rows rows = {.n = (int)min64(MR, q->m - i)};
         for (int r = 0; r < rows.n; r++) {
-            rows.a[r] = a_at(p, q->i + i + r, k);
+            rows.a[r] = a->data + i / MR * a->block + r * a->row;
             rows.out[r] = q->out + (i + r) * q->out_pitch + j;
         }
-        K(tile)(&loop, &rows, panel, cols, NULL, q->add || k > q->k);
+        K(tile)(&loop, &rows, panel, cols, NULL, add);
     }
 }
 
-static void piece_by_tiles(const product *p, const piece *q, real *panel)
+static void piece_by_tiles(const product *p, const piece *q, real *scratch)
 {
-    for (int64_t j = 0; j < q->n; j += NR)
-        for (int64_t k = q->k; k < q->k + q->depth; k += PANEL_K) {
-            const int64_t depth = min64(PANEL_K, q->k + q->depth - k);
+    real *panel = scratch, *turned = scratch + PANEL_K * NR;
+    for (int64_t k = q->k; k < q->k + q->depth; k += PANEL_K) {
+        const int64_t depth = min64(PANEL_K, q->k + q->depth - k);
+        const left a = pack_left(p, q, k, depth, turned);
+        for (int64_t j = 0; j < q->n; j += NR) {
             K(pack_panel)(panel, b_at(p, k, q->j + j), depth, min64(NR, q->n - j), p->transb ? 1 : p->b_pitch,
                           p->transb ? p->b_pitch : 1);
-            piece_panel(p, q, panel, j, k, depth);
+            piece_panel(&a, q, panel, j, depth, q->add || k > q->k);
         }
+    }
 }
 
 /* ---- bias and activation on rows that are finished ---- */
@@ -111,7 +137,7 @@ static void tile_task(void *context, int64_t task, int thread)
     if (g->blas)
         piece_by_blas(g->blas, p, &q);
     else
-        piece_by_tiles(p, &q, g->panels + (int64_t)thread * PANEL_K * NR);
+        piece_by_tiles(p, &q, g->scratch + (int64_t)thread * SCRATCH);
     if (g->parts == 1 && (p->bias || p->activation != BS_LINEAR))
         for (int64_t i = 0; i < q.m; i++)
             finish_row(p, q.out + i * q.out_pitch, q.j, q.n);
@@ -136,7 +162,7 @@ static void add_parts_row(void *context, int64_t row)
 
 static real dot(const real *a, int64_t a_step, const real *b, int64_t n)
 {
-    enum { LANES = 8 };
+    enum { LANES = 4 * VEC };
     real lane[LANES] = {0}, sum = 0;
     int64_t k = 0;
     for (; k + LANES <= n; k += LANES)
@@ -170,6 +196,47 @@ static void tiny(const product *p)
     }
 }
 
+/* Column j of a product of few rows with a turned b: the columns are rows of b, each read once. */
+static void few_rows_column(void *context, int64_t j)
+{
+    const product *p = context;
+    for (int64_t i = 0; i < p->m; i++) {
+        real *out = p->out + i * p->out_pitch + j;
+        *out = (p->add ? *out : 0) + dot(a_at(p, i, 0), p->transa ? p->a_pitch : 1, b_at(p, 0, j), p->k);
+    }
+}
+
+enum { STRIPE = 16 * VEC }; /* columns whose sums are on the stack */
+
+/* The same with b as it is: a stripe of columns, all rows of b. */
+static void few_rows_stripe(void *context, int64_t stripe)
+{
+    const product *p = context;
+    const int64_t j = stripe * STRIPE, n = min64(STRIPE, p->n - j), step = p->transa ? p->a_pitch : 1;
+    for (int64_t i = 0; i < p->m; i++) {
+        real sum[STRIPE] = {0}, *out = p->out + i * p->out_pitch + j;
+        const real *a = a_at(p, i, 0);
+        for (int64_t k = 0; k < p->k; k++) {
+            const real x = a[k * step], *b = b_at(p, k, j);
+            for (int64_t c = 0; c < n; c++)
+                sum[c] += x * b[c];
+        }
+        for (int64_t c = 0; c < n; c++)
+            out[c] = (p->add ? out[c] : 0) + sum[c];
+    }
+}
+
+static void few_rows(const product *p)
+{
+    product copy = *p;
+    if (p->transb)
+        K(each_row)(few_rows_column, &copy, p->n, p->m * p->k);
+    else
+        K(each_row)(few_rows_stripe, &copy, div_up(p->n, STRIPE), p->m * p->k * STRIPE);
+    for (int64_t i = 0; i < p->m; i++)
+        finish_row(p, p->out + i * p->out_pitch, 0, p->n);
+}
+
 /* ---- cutting ---- */
 
 static int64_t even_cut(int64_t n, int64_t most, int64_t unit) /* size of pieces of at most `most`, nearly equal */
@@ -181,11 +248,12 @@ static int64_t even_cut(int64_t n, int64_t most, int64_t unit) /* size of pieces
 static void plan_cut(gemm_job *g)
 {
     const product *p = g->p;
-    const int64_t most_m = 192, work = 1 << 22; /* multiplications of a tile */
-    int64_t n = work / (min64(p->m, most_m) * p->k);
-    n = n < 4 * NR ? 4 * NR : n > 512 ? 512 : n;
-    g->tile_m = even_cut(p->m, most_m, MR);
-    g->tile_n = even_cut(p->n, n, NR);
+    g->tile_m = even_cut(p->m, g->blas ? TILE_M_BLAS : TILE_M, MR);
+    int64_t n = WORK / (min64(p->m, g->tile_m) * p->k);
+    n = n < 4 * NR ? 4 * NR : n;
+    if (n < p->n * div_up(p->m, g->tile_m) / MANY_TILES)
+        n = p->n * div_up(p->m, g->tile_m) / MANY_TILES;
+    g->tile_n = even_cut(p->n, n < TILE_N ? n : TILE_N, NR);
     g->tiles_m = div_up(p->m, g->tile_m);
     g->tiles_n = div_up(p->n, g->tile_n);
     g->parts = 1;
@@ -204,11 +272,15 @@ void K(gemm)(bs_handler *h, const product *p)
         tiny(p);
         return;
     }
+    if (p->m <= FEW_ROWS) {
+        few_rows(p);
+        return;
+    }
     const bs_mark mark = bs_scratch_mark(h);
     gemm_job g = {.p = p, .blas = bs_blas_get()};
     plan_cut(&g);
     const int64_t tasks = g.parts * g.tiles_m * g.tiles_n;
-    if (!g.blas && !(g.panels = bs_scratch_take(h, (size_t)bs_num_threads() * PANEL_K * NR * sizeof(real))))
+    if (!g.blas && !(g.scratch = bs_scratch_take(h, (size_t)bs_num_threads() * SCRATCH * sizeof(real))))
         return;
     if (g.parts > 1 && !(g.part = bs_scratch_take(h, (size_t)(g.parts * p->m * p->n) * sizeof(real))))
         return;
