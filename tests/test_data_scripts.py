@@ -1,0 +1,171 @@
+"""The data scripts, on raw files of the official layout but random content."""
+
+import gzip
+import hashlib
+import io
+import pathlib
+import subprocess
+import sys
+import tarfile
+
+import h5py
+import numpy as np
+import pytest
+
+DATA = pathlib.Path(__file__).resolve().parent.parent / 'data'
+IDX = {'train-images-idx3-ubyte.gz': (60000, 28, 28), 'train-labels-idx1-ubyte.gz': (60000,),
+       't10k-images-idx3-ubyte.gz': (10000, 28, 28), 't10k-labels-idx1-ubyte.gz': (10000,)}
+BATCHES = [f'data_batch_{i}.bin' for i in range(1, 6)] + ['test_batch.bin']
+
+
+@pytest.fixture
+def dataset_tools(monkeypatch):
+    monkeypatch.syspath_prepend(str(DATA))
+    import dataset_tools
+    return dataset_tools
+
+
+def run(name, *arguments):
+    return subprocess.run([sys.executable, DATA / name, *map(str, arguments)],
+                          capture_output=True, text=True)
+
+
+def idx_bytes(values):
+    header = bytes([0, 0, 8, values.ndim]) + np.array(values.shape, '>u4').tobytes()
+    return header + values.tobytes()
+
+
+@pytest.fixture(scope='module')
+def mnist(tmp_path_factory):
+    """A folder of idx files and their arrays, mostly 0 so that compressing is quick."""
+    folder, arrays = tmp_path_factory.mktemp('mnist'), {}
+    rnd = np.random.RandomState(0)
+    for name, shape in IDX.items():
+        values = np.zeros(shape, np.uint8)
+        values[::97] = rnd.randint(0, 10 if len(shape) == 1 else 256, values[::97].shape)
+        (folder / name).write_bytes(gzip.compress(idx_bytes(values), 1))
+        arrays[name] = values
+    return folder, arrays
+
+
+@pytest.fixture(scope='module')
+def cifar(tmp_path_factory):
+    """An archive of records of which only a few pixels vary, and the records."""
+    path = tmp_path_factory.mktemp('cifar') / 'cifar-10-binary.tar.gz'
+    rnd = np.random.RandomState(0)
+    records = {}
+    with tarfile.open(path, 'w:gz', compresslevel=1) as archive:
+        for name in BATCHES:
+            values = np.zeros((10000, 3073), np.uint8)
+            values[:, 0] = rnd.randint(0, 10, 10000)
+            values[:100, 1:] = rnd.randint(0, 256, (100, 3072))
+            member = tarfile.TarInfo('cifar-10-batches-bin/' + name)
+            member.size = values.size
+            archive.addfile(member, io.BytesIO(values.tobytes()))
+            records[name] = values
+    return path, records
+
+
+def test_mnist(mnist, tmp_path):
+    folder, arrays = mnist
+    result = run('create_mnist.py', '--from', folder, '--out', tmp_path)
+    assert result.returncode == 0, result.stderr
+    images = arrays['train-images-idx3-ubyte.gz'].astype(np.float32)[None, ..., None] / 255
+    with h5py.File(tmp_path / 'MNIST.hdf5', 'r') as file:
+        assert isinstance(file.attrs['description'], str)
+        split, full = file['normalized_split'], file['normalized_full']
+        assert split['training/default'].dtype == np.float32
+        assert split['training/targets'].dtype == np.int64
+        assert split['training/default'].compression == 'gzip'
+        assert np.allclose(split['training/default'], images[:, :50000])
+        assert np.allclose(split['validation/default'], images[:, 50000:])
+        assert full['training/default'].shape == (1, 60000, 28, 28, 1)
+        for group in (split, full):
+            assert np.array_equal(group['test/targets'][0, :, 0],
+                                  arrays['t10k-labels-idx1-ubyte.gz'])
+        assert np.array_equal(full['training/targets'][0, :, 0],
+                              arrays['train-labels-idx1-ubyte.gz'])
+
+
+def test_cifar10(cifar, tmp_path):
+    path, records = cifar
+    result = run('create_cifar10.py', '--from', path.parent, '--out', tmp_path)
+    assert result.returncode == 0, result.stderr
+    training = np.concatenate([records[name] for name in BATCHES[:5]])
+    with h5py.File(tmp_path / 'CIFAR-10.hdf5', 'r') as file:
+        mean, std = file.attrs['mean'], file.attrs['std']
+        assert mean.shape == std.shape == (32, 32, 3)
+        green = training[:40000, 1 + 1024 + 5 * 32 + 7].astype(np.float64)
+        assert mean[5, 7, 1] == pytest.approx(green.mean())
+        assert std[5, 7, 1] == pytest.approx(green.std())
+        split, full = file['normalized_split'], file['normalized_full']
+        sizes = [split[part]['default'].shape for part in ('training', 'validation', 'test')]
+        assert sizes == [(1, n, 32, 32, 3) for n in (40000, 10000, 10000)]
+        assert split['training/default'].dtype == np.float64
+        assert split['training/targets'].dtype == np.uint8
+        assert np.array_equal(full['training/targets'][0, :, 0], training[:, 0])
+        image = records['test_batch.bin'][3, 1:].reshape(3, 32, 32).transpose(1, 2, 0)
+        for group in (split, full):
+            assert np.allclose(group['test/default'][0, 3], (image - mean) / std)
+
+
+def write_gzip(path, content):
+    path.write_bytes(gzip.compress(content, 1))
+
+
+@pytest.mark.parametrize('damage, text', [
+    (lambda path: path.unlink(), 'there is no file'),
+    (lambda path: path.write_bytes(b'hello'), 'is damaged'),
+    (lambda path: path.write_bytes(path.read_bytes()[:-20]), 'is damaged'),
+    (lambda path: write_gzip(path, b'hello'), 'is not the idx file'),
+    (lambda path: write_gzip(path, idx_bytes(np.zeros(9, np.uint8))), 'is not the idx file'),
+])
+def test_damaged_mnist_files_write_nothing(mnist, tmp_path, damage, text):
+    source, out = tmp_path / 'raw', tmp_path / 'out'
+    source.mkdir()
+    for name in IDX:
+        (source / name).write_bytes((mnist[0] / name).read_bytes())
+    damage(source / 'train-labels-idx1-ubyte.gz')
+    result = run('create_mnist.py', '--from', source, '--out', out)
+    assert result.returncode == 1
+    assert text in result.stderr and 'train-labels-idx1-ubyte.gz' in result.stderr
+    assert 'Traceback' not in result.stderr
+    assert list(out.iterdir()) == []
+
+
+def test_damaged_cifar_archives_write_nothing(cifar, tmp_path):
+    path = tmp_path / 'archive.tar.gz'
+    content = cifar[0].read_bytes()
+    for damaged in (b'hello', content[:len(content) // 2], b''):
+        path.write_bytes(damaged)
+        result = run('create_cifar10.py', '--from', path, '--out', tmp_path / 'out')
+        assert result.returncode == 1
+        assert 'archive.tar.gz' in result.stderr and 'Traceback' not in result.stderr
+    with tarfile.open(path, 'w:gz') as archive:
+        member = tarfile.TarInfo('data_batch_1.bin')
+        member.size = 3073
+        archive.addfile(member, io.BytesIO(bytes(3073)))
+    result = run('create_cifar10.py', '--from', path, '--out', tmp_path / 'out')
+    assert result.returncode == 1
+    assert list((tmp_path / 'out').iterdir()) == []
+
+
+def test_an_old_data_set_stays_where_a_new_one_fails(tmp_path):
+    (tmp_path / 'MNIST.hdf5').write_bytes(b'old')
+    assert run('create_mnist.py', '--from', tmp_path, '--out', tmp_path).returncode == 1
+    assert (tmp_path / 'MNIST.hdf5').read_bytes() == b'old'
+
+
+def test_downloads_are_checked(dataset_tools, tmp_path):
+    pytest.importorskip('tqdm')
+    content = b'some content' * 1000
+    (tmp_path / 'raw').write_bytes(content)
+    url = (tmp_path / 'raw').as_uri()
+    with dataset_tools.raw_file('raw', url, hashlib.md5(content).hexdigest(), None) as path:
+        assert pathlib.Path(path).read_bytes() == content
+    with pytest.raises(dataset_tools.DataError, match='checksum .*, expected 123'):
+        with dataset_tools.raw_file('raw', url, '123', None):
+            pass
+    with pytest.raises(dataset_tools.DataError, match='cannot download .*--from'):
+        with dataset_tools.raw_file('raw', url + 'absent', '123', None):
+            pass

@@ -1,0 +1,65 @@
+"""The examples run, on data of the right shape where the real data sets are not at hand."""
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+import pytest
+
+EXAMPLES = pathlib.Path(__file__).resolve().parent.parent / 'examples'
+
+
+def run(name, folder, *arguments):
+    environment = {**os.environ, 'BRAINSTORM_DATA_DIR': str(folder),
+                   'PYTHONPATH': os.pathsep.join(filter(None, sys.path))}
+    result = subprocess.run([sys.executable, EXAMPLES / name, *arguments], cwd=folder,
+                            capture_output=True, text=True, env=environment, timeout=300)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def make_data(path, shape, n):
+    """Images whose class shows as a bright row."""
+    rnd = np.random.RandomState(0)
+    with h5py.File(path, 'w') as file:
+        for part in ('training', 'validation', 'test'):
+            targets = rnd.randint(0, 10, n)
+            images = rnd.rand(1, n, *shape).astype(np.float32)
+            images[0, np.arange(n), targets] += 2
+            file[f'normalized_split/{part}/default'] = images
+            file[f'normalized_split/{part}/targets'] = targets.reshape(1, n, 1)
+
+
+def test_digits(tmp_path):
+    out = run('digits.py', tmp_path)
+    accuracy = float(re.search(r'Test accuracy: ([\d.]+) %\n$', out)[1])
+    assert accuracy >= 97
+    assert 'Epoch 1' in out
+
+
+def test_digits_data():
+    path = EXAMPLES / 'digits.hdf5'
+    assert path.stat().st_size < 100 * 1024
+    with h5py.File(path, 'r') as file:
+        assert 'doi 10.24432/C50P49' in file.attrs['description']
+        split = file['normalized_split']
+        assert [split[part]['default'].shape for part in ('training', 'validation', 'test')] == \
+            [(1, n, 8, 8, 1) for n in (1200, 297, 300)]
+        assert split['test/default'].dtype == np.float32
+        assert split['test/targets'].shape == (1, 300, 1)
+        assert 0 <= split['test/default'][:].min() < split['test/default'][:].max() <= 1
+
+
+@pytest.mark.parametrize('name, data, shape, best', [
+    ('mnist_pi.py', 'MNIST.hdf5', (28, 28, 1), 'mnist_pi_best.hdf5'),
+    ('cifar10_cnn.py', 'CIFAR-10.hdf5', (32, 32, 3), 'cifar10_cnn_best.hdf5')])
+def test_large_examples_on_small_data(tmp_path, name, data, shape, best):
+    pytest.importorskip('tqdm')
+    make_data(tmp_path / data, shape, n=200)
+    out = run(name, tmp_path, '--epochs', '2')
+    assert re.search(r'accuracy: [\d.]+', out.splitlines()[-1])
+    assert (tmp_path / best).exists()

@@ -1,0 +1,112 @@
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+import brainstorm as bs
+
+TOP_LEVEL = """
+    Network Trainer generate_architecture get_description create_from_description global_rnd layers
+    initializers data_iterators hooks scorers handlers training tools value_modifiers __version__
+    Minibatches Online Undivided Gaussian Uniform DenseSqrtFanIn DenseSqrtFanInOut ArrayInitializer
+    ClipValues MaskValues ConstrainL2Norm FreezeValues Hook DataIterator set_num_threads""".split()
+
+
+def in_a_child(code):
+    result = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    return result.stdout.split()
+
+
+def test_names_at_top_level():
+    assert [name for name in TOP_LEVEL if not hasattr(bs, name)] == []
+    assert not hasattr(bs, 'L1Decay') and not hasattr(bs, 'L2Decay')
+    assert set(TOP_LEVEL) <= set(bs.__all__)
+
+
+def test_everything_in_brainstorm_all():
+    names = {}
+    exec('from brainstorm.all import *', names)
+    assert names['L1Decay'] is bs.value_modifiers.L1Decay
+    for name in TOP_LEVEL + ['FullyConnected', 'SgdStepper', 'Accuracy', 'EarlyStopper', 'evaluate',
+                             'NumpyHandler', 'Linear']:
+        assert name in names
+
+
+@pytest.mark.parametrize('module, names', [
+    ('structure.network', 'Network'),
+    ('structure.architecture', 'generate_architecture Connection'),
+    ('structure.construction', 'ConstructionWrapper'),
+    ('structure.buffer_structure', 'BufferStructure StructureTemplate'),
+    ('structure.buffer_views', 'BufferView'),
+    ('structure.view_references', 'resolve_references'),
+    ('layers.base_layer', 'Layer get_layer_class_from_typename'),
+    ('handlers.base_handler', 'Handler'),
+    ('handlers.numpy_handler', 'NumpyHandler'),
+    ('handlers.pycuda_handler', 'PyCudaHandler'),
+    ('handlers', 'NumpyHandler PyCudaHandler default_handler'),
+    ('training', 'Trainer TrainingStepper SgdStepper MomentumStepper NesterovStepper Linear '
+                 'Exponential MultiStep DecreaseAfterEpoch'),
+    ('training.trainer', 'Trainer'), ('training.steppers', 'SgdStepper'),
+    ('training.schedules', 'Linear'),
+    ('randomness', 'RandomState Seedable global_rnd'),
+    ('describable', 'Describable get_description create_from_description'),
+    ('utils', 'ValidationError NetworkValidationError LayerValidationError '
+              'IteratorValidationError StructureValidationError InitializationError flatten_time '
+              'flatten_all_but_last flatten_time_and_features get_by_path'),
+])
+def test_stable_import_paths(module, names):
+    imported = importlib.import_module(f'brainstorm.{module}')
+    for name in names.split():
+        assert hasattr(imported, name)
+        assert name in getattr(imported, '__all__', [name])
+
+
+def test_all_lists_hold_what_exists():
+    for module in ('brainstorm.all', *(f'brainstorm.{name}' for name in (
+            'data_iterators', 'handlers', 'hooks', 'initializers', 'layers', 'scorers', 'tools',
+            'training', 'utils', 'value_modifiers'))):
+        imported = importlib.import_module(module)
+        assert [name for name in imported.__all__ if not hasattr(imported, name)] == []
+
+
+def test_importing_needs_numpy_and_h5py_only():
+    before = 'import sys, numpy, h5py; before = set(sys.modules); import brainstorm; '
+    new = in_a_child(before + "print(*{name.split('.')[0] for name in set(sys.modules) - before})")
+    allowed = set(sys.stdlib_module_names) | {'brainstorm', 'numpy', 'h5py'}
+    assert set(new) <= allowed
+
+
+def test_the_seed_of_global_rnd_is_one_draw_from_numpy():
+    first, second = in_a_child(
+        'import numpy as np; np.random.seed(5); import brainstorm as bs; '
+        'print(np.random.randint(1000), bs.global_rnd.get_seed())')
+    import numpy as np
+    twin = np.random.RandomState(5)
+    assert int(second) == twin.randint(0, 1000000000)
+    assert int(first) == twin.randint(1000)
+
+
+def test_the_default_handler_takes_the_first_seed():
+    seed, default, after = in_a_child(
+        'import brainstorm as bs; print(bs.global_rnd.get_seed(), '
+        'bs.handlers.default_handler.rnd.get_seed(), bs.global_rnd.generate_seed())')
+    import numpy as np
+    twin = np.random.RandomState(int(seed))
+    assert [int(default), int(after)] == list(twin.randint(0, 1000000000, 2))
+
+
+def test_a_gpu_is_asked_for_in_vain():
+    with pytest.raises(RuntimeError, match='no CUDA handler'):
+        bs.handlers.PyCudaHandler()
+
+
+def test_threads_are_counted():
+    before = bs._core.num_threads()
+    bs.set_num_threads(1)
+    assert bs._core.num_threads() == 1
+    bs.set_num_threads(before)
+    for wrong, error in ((0, ValueError), (-1, ValueError), (1.5, TypeError), ('2', TypeError)):
+        with pytest.raises(error):
+            bs.set_num_threads(wrong)
