@@ -1,6 +1,8 @@
 """Every operation of the engine against its NumPy formula (op_cases.py)."""
 
 import os
+import subprocess
+import sys
 import threading
 import zlib
 
@@ -241,6 +243,45 @@ def test_threads_do_not_change_large_products_and_convolutions(threads):
     for other in results[1:]:
         for first, second in zip(results[0], other):
             np.testing.assert_array_equal(first, second)
+
+
+WITHOUT_BLAS = """
+import numpy as np
+import test_operations as t
+
+assert t._core.info()['blas'] == 'none'
+for name in ('dot_mm', 'dot_add_mm', 'linear_act'):
+    for shape in t.CASES[name].shapes:
+        for dtype in t.DTYPES:
+            for instruction_set in t.INSTRUCTION_SETS:
+                arguments = t.make(name, dtype, shape)
+                expected = t.expect(name, arguments)
+                getattr(t.open_handler(dtype, instruction_set), name)(**arguments)
+                t.check(name, expected, arguments, dtype)
+t.test_threads_do_not_change_large_products_and_convolutions(t._core.set_num_threads)
+"""
+
+
+def run_child(code, **environment):
+    """Runs code in a process of its own, where this folder is importable."""
+    folders = [os.path.dirname(os.path.abspath(__file__))] + [p for p in sys.path if p]
+    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(folders), **environment)
+    subprocess.run([sys.executable, '-c', code], env=environment, check=True, timeout=300)
+
+
+def test_products_without_blas():
+    run_child(WITHOUT_BLAS, BRAINSTORM_BLAS='none')
+
+
+def test_threads_from_the_environment():
+    code = 'from brainstorm import _core; assert _core.num_threads() == %d'
+    run_child(code % 3, BRAINSTORM_NUM_THREADS='3')
+    run_child(code % 256, BRAINSTORM_NUM_THREADS='1000')
+
+
+def test_same_bits_with_a_forced_blas_kernel():
+    code = 'import test_operations as t; t.test_threads_do_not_change_large_products_and_convolutions(t._core.set_num_threads)'
+    run_child(code, OPENBLAS_CORETYPE='Haswell')
 
 
 # ---- the numbers of 0.5 ----

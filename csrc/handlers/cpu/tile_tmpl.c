@@ -7,15 +7,16 @@
 enum { NV = NR / VEC }; /* vectors per row */
 
 /* `rows` is a literal in every call, so that all loops over it unroll and `sum` becomes registers. */
-BS_INLINE void sum_tile(const int rows, const tile_loop *loop, const real *const a_rows[], const real *b,
+BS_INLINE void sum_tile(const int rows, const tile_loop *loop, const tile_rows *r, const real *b, const real *start,
                         vec sum[MR][NV])
 {
+    const vec zero = {0}, start_0 = start ? *(const vec *)start : zero, start_1 = start ? *(const vec *)(start + VEC) : zero;
     const real *a[MR];
     vec c[MR][NV];
 #pragma GCC unroll 8
     for (int i = 0; i < rows; i++) {
-        a[i] = a_rows[i];
-        c[i][0] = sum[i][0], c[i][1] = sum[i][1];
+        a[i] = r->a[i < r->n ? i : 0]; /* rows that are not in use repeat the first one */
+        c[i][0] = start_0, c[i][1] = start_1;
     }
     const int64_t a_step = loop->a_step, b_step = loop->b_step;
     for (int64_t s = 0; s < loop->segments; s++) {
@@ -55,20 +56,13 @@ static void store_row(real *out, const vec sum[NV], int64_t cols, int add)
 
 void K(tile)(const tile_loop *loop, const tile_rows *rows, const real *b, int64_t cols, const real *start, int add)
 {
-    const real *a[MR];
     vec sum[MR][NV];
-    for (int i = 0; i < MR; i++) {
-        a[i] = rows->a[i < rows->n ? i : 0]; /* rows that are not in use repeat the first one */
-        memset(sum[i], 0, sizeof sum[i]);
-        if (start)
-            memcpy(sum[i], start, sizeof sum[i]);
-    }
     if (rows->n > MR / 2)
-        sum_tile(MR, loop, a, b, sum);
+        sum_tile(MR, loop, rows, b, start, sum);
     else if (rows->n > 1)
-        sum_tile(MR / 2, loop, a, b, sum);
+        sum_tile(MR / 2, loop, rows, b, start, sum);
     else
-        sum_tile(1, loop, a, b, sum);
+        sum_tile(1, loop, rows, b, start, sum);
     for (int i = 0; i < rows->n; i++)
         store_row(rows->out[i], sum[i], cols, add);
 }
