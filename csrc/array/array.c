@@ -1,3 +1,4 @@
+/* array.c - views of views, and whether two of them share elements. */
 #include "array/array.h"
 
 #include <stdio.h>

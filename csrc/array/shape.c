@@ -1,3 +1,4 @@
+/* shape.c - comparing shapes, matching templates, and shapes as text. */
 #include "array/shape.h"
 
 #include <ctype.h>

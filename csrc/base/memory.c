@@ -1,3 +1,4 @@
+/* memory.c - counted allocations, arenas of small structures, blocks of numbers. */
 #include "base/memory.h"
 
 #include <stdatomic.h>

@@ -1,3 +1,4 @@
+/* status.c - the text of an error. */
 #include "base/status.h"
 
 #include <stdarg.h>

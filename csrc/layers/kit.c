@@ -1,3 +1,4 @@
+/* kit.c - views and writing by mark, for layers. */
 #include "layers/kit.h"
 
 bs_array bs_steps(const bs_array *a, int64_t start, int64_t n)

@@ -1,3 +1,6 @@
+/* buffers.c - offsets of hubs for a given T and B, and the blocks behind them.
+ *
+ * New blocks are made before old ones are let go, so a failure leaves everything as it was. */
 #include "network/buffers.h"
 
 #include <string.h>

@@ -1,3 +1,7 @@
+/* graph.c - from names and connections to layers in order.
+ *
+ * Validation comes first and is about names alone; then layers are built in order, since the shapes
+ * of a layer's inputs are those of outputs that stand before it. */
 #include "network/graph.h"
 
 #include <ctype.h>

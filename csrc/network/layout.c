@@ -1,3 +1,7 @@
+/* layout.c - leaves, then hubs, then places in them.
+ *
+ * Sources that feed a common port belong to one group; a group becomes a hub, and what flows back
+ * into its members becomes a second hub in the same order. */
 #include "network/layout.h"
 
 #include <stdio.h>

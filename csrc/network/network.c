@@ -1,3 +1,4 @@
+/* network.c - the object that owns arena, wiring, layout, buffers and program. */
 #include "network/network.h"
 
 #include <stdatomic.h>

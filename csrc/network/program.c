@@ -1,3 +1,4 @@
+/* program.c - plans who writes first, and runs the steps. */
 #include "network/program.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* python_layer.c - a layer type whose functions call a layer object in Python. */
 #include "python/python_layer.h"
 
 #include "python/settings.h"

@@ -1,3 +1,4 @@
+/* settings.c - translates arguments of layers and shapes, in both directions. */
 #include "python/settings.h"
 
 #include <string.h>

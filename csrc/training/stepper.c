@@ -1,3 +1,4 @@
+/* stepper.c - the part that all training methods share: options, state, one update. */
 #include "training/stepper.h"
 
 #include <math.h>
