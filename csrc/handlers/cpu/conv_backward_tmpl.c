@@ -4,10 +4,14 @@
  *   weight_deltas[f, i, j, c] = sum over n, y, x of out_deltas[n, y, x, f] * inputs[n, y*sy + i - p, x*sx + j - p, c]
  *   bias_deltas[f]            = sum over n, y, x of out_deltas[n, y, x, f]
  *
- * As forward, everything is register tiles over zero-padded images in the scratch of a thread: for one line i of the window,
- * the kw*C values of a pixel follow each other there. in_deltas: MR pixels times NR of these values, added to the padded
- * image, which is added to in_deltas at the end. weight_deltas: MR filters times NR of these values, summed over all pixels of
- * an image. The batch is cut into a fixed number of parts, whose sums are added in order. */
+ * As forward, everything is register tiles over zero-padded images in the scratch of a thread, where for one line i of the
+ * window the kw*C values of a pixel follow each other.
+ *
+ * weight_deltas: MR filters times NR of these values, summed over all pixels of an image. The batch is cut into a fixed number
+ * of parts, whose sums are added in order.
+ * in_deltas, if the stride is 1 and the channels fill a tile: a correlation of the padded out_deltas with the window turned by
+ * 180 degrees. Else MR pixels times NR of these values are added to a padded image, which is added to in_deltas at the end;
+ * with few channels this wastes less. */
 #include "handlers/cpu/images.h"
 
 enum { MAX_PARTS = 16 };
@@ -25,7 +29,31 @@ typedef struct back_job {
     int64_t part_size;
 } back_job;
 
-/* ---- in_deltas ---- */
+/* ---- in_deltas, by correlation ---- */
+
+static int can_correlate(const back_job *j)
+{
+    return j->stride_rows == 1 && j->stride_cols == 1 && 2 * j->in.c >= NR && j->padding < j->kh && j->padding < j->kw;
+}
+
+static void correlate_deltas(bs_handler *h, const back_job *j, bs_a_ weights, bs_a_ in_deltas)
+{
+    const bs_array w_rows = with_rows(h, weights, 1), w = bs_matrix(&w_rows, 1);
+    const int64_t filters = j->d_out.c, channels = j->in.c, panels = div_up(channels, NR), window = j->kh * j->kw;
+    real *packed = bs_scratch_take(h, (size_t)(panels * window * filters * NR) * sizeof(real));
+    if (!w.data || !packed)
+        return;
+    for (int64_t p = 0; p < panels; p++)
+        for (int64_t at = 0; at < window; at++)
+            K(pack_panel)(packed + (p * window + at) * filters * NR,
+                          (const real *)w.data + (window - 1 - at) * channels + p * NR, filters,
+                          min64(NR, channels - p * NR), w.pitch, 1);
+    K(correlate)(h, &(correlation){.in = j->d_out, .out = images_of(in_deltas), .kh = j->kh, .kw = j->kw,
+                                   .pad_rows = j->kh - 1 - j->padding, .pad_cols = j->kw - 1 - j->padding, .stride_rows = 1,
+                                   .stride_cols = 1, .weights = packed, .add = 1});
+}
+
+/* ---- in_deltas, by adding ---- */
 
 /* Adds the products of all pixels with one panel of line i of the window. */
 static void add_panel(const back_job *j, int64_t n, int64_t i, int64_t panel, real *copy)
@@ -65,7 +93,7 @@ static void input_task(void *context, int64_t n, int thread)
     }
 }
 
-static void input_deltas(bs_handler *h, back_job *j, bs_a_ weights, bs_a_ in_deltas)
+static void add_deltas(bs_handler *h, back_job *j, bs_a_ weights, bs_a_ in_deltas)
 {
     const bs_array w_rows = with_rows(h, weights, 1), w = bs_matrix(&w_rows, 1);
     const int64_t filters = j->d_out.c;
@@ -123,7 +151,7 @@ static void weight_task(void *context, int64_t part, int thread)
     const int64_t end = min64((part + 1) * j->part_images, j->in.n);
     memset(out, 0, (size_t)j->part_size * sizeof(real));
     for (int64_t n = part * j->part_images; n < end; n++) {
-        copy_padded(&j->in, n, 0, j->lines, j->padding, copy);
+        copy_padded(&j->in, n, 0, j->lines, j->padding, j->padding, copy);
         add_weight_deltas(j, n, copy, out);
         add_bias_deltas(j, n, copy, out + j->part_size - j->d_out.c); /* the copy is not needed any more */
     }
@@ -180,12 +208,15 @@ void K(conv2d_backward_batch)(bs_handler *h, bs_a_ inputs, bs_a_ weights, bs_a_ 
     j.span = j.kw * j.in.c;
     j.panels = div_up(j.span, NR);
     j.copy_size = j.lines * j.line + NR; /* the last panel of the last window reads over the end */
-    if (j.copy_size < j.d_out.c)
-        j.copy_size = j.d_out.c;
+    j.copy_size = aligned_count(j.copy_size > j.d_out.c ? j.copy_size : j.d_out.c);
     j.copies = bs_scratch_take(h, (size_t)(bs_num_threads() * j.copy_size) * sizeof(real));
     if (j.copies)
         weight_deltas(h, &j, weight_deltas_, bias_deltas);
-    if (j.copies && in_deltas->data && bs_count(out_deltas))
-        input_deltas(h, &j, weights, in_deltas);
+    if (j.copies && in_deltas->data && bs_count(out_deltas)) {
+        if (can_correlate(&j))
+            correlate_deltas(h, &j, weights, in_deltas);
+        else
+            add_deltas(h, &j, weights, in_deltas);
+    }
     bs_scratch_release(h, mark);
 }

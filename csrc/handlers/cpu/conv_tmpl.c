@@ -9,79 +9,85 @@
 enum { MIN_BANDS = 16 }; /* in a batch, where the images have so many lines */
 
 typedef struct conv_job {
-    images  in, out;
-    int64_t kh, kw, padding, stride_rows, stride_cols;
+    const correlation *c;
     int64_t band, bands;  /* output lines of a task, tasks per image */
-    int64_t panels;       /* of NR filters */
-    const real *weights;  /* panels x (kh*kw*C) x NR */
-    const real *bias;     /* panels x NR */
+    int64_t line;         /* elements of a padded line */
     real   *copies;       /* for each thread */
     int64_t copy_size;
 } conv_job;
 
-/* All pixels of a band for one panel of filters. */
+/* All pixels of a band for one panel of output channels. */
 static void band_panel(const conv_job *j, int64_t n, int64_t first, int64_t lines, const real *copy, int64_t panel)
 {
-    const int64_t line = (j->in.w + 2 * j->padding) * j->in.c, depth = j->kh * j->kw * j->in.c;
-    const tile_loop loop = {.segments = j->kh, .length = j->kw * j->in.c, .a_step = 1, .a_jump = line, .b_step = NR,
-                            .b_jump = j->kw * j->in.c * NR};
-    const int64_t pixels = lines * j->out.w, cols = min64(NR, j->out.c - panel * NR);
+    const correlation *c = j->c;
+    const int64_t span = c->kw * c->in.c;
+    const tile_loop loop = {.segments = c->kh, .length = span, .a_step = 1, .a_jump = j->line, .b_step = NR, .b_jump = span * NR};
+    const real *weights = c->weights + panel * c->kh * span * NR, *start = c->start ? c->start + panel * NR : NULL;
+    const int64_t pixels = lines * c->out.w, cols = min64(NR, c->out.c - panel * NR);
     int64_t row = 0, col = 0;
     for (int64_t pixel = 0; pixel < pixels; pixel += MR) {
         tile_rows rows = {.n = (int)min64(MR, pixels - pixel)};
         for (int r = 0; r < rows.n; r++) {
-            rows.a[r] = copy + row * j->stride_rows * line + col * j->stride_cols * j->in.c;
-            rows.out[r] = pixel_at(&j->out, n, first + row, col) + panel * NR;
-            if (++col == j->out.w)
+            rows.a[r] = copy + row * c->stride_rows * j->line + col * c->stride_cols * c->in.c;
+            rows.out[r] = pixel_at(&c->out, n, first + row, col) + panel * NR;
+            if (++col == c->out.w)
                 col = 0, row++;
         }
-        K(tile)(&loop, &rows, j->weights + panel * depth * NR, cols, j->bias + panel * NR, 0);
+        K(tile)(&loop, &rows, weights, cols, start, c->add);
     }
 }
 
 static void band_task(void *context, int64_t task, int thread)
 {
     const conv_job *j = context;
+    const correlation *c = j->c;
     const int64_t n = task / j->bands, first = task % j->bands * j->band;
-    const int64_t lines = min64(j->band, j->out.h - first);
+    const int64_t lines = min64(j->band, c->out.h - first);
     real *copy = j->copies + thread * j->copy_size;
-    copy_padded(&j->in, n, first * j->stride_rows, (lines - 1) * j->stride_rows + j->kh, j->padding, copy);
-    for (int64_t panel = 0; panel < j->panels; panel++)
+    copy_padded(&c->in, n, first * c->stride_rows, (lines - 1) * c->stride_rows + c->kh, c->pad_rows, c->pad_cols, copy);
+    for (int64_t panel = 0; panel * NR < c->out.c; panel++)
         band_panel(j, n, first, lines, copy, panel);
 }
 
-/* Packs weights and bias for the tile. Returns whether there was memory. */
-static int pack_weights(bs_handler *h, conv_job *j, bs_a_ weights, bs_a_ bias)
+void K(correlate)(bs_handler *h, const correlation *c)
 {
-    const int64_t depth = j->kh * j->kw * j->in.c;
+    const bs_mark mark = bs_scratch_mark(h);
+    conv_job j = {.c = c, .line = (c->in.w + 2 * c->pad_cols) * c->in.c};
+    j.band = div_up(c->out.h, div_up(MIN_BANDS, c->out.n));
+    j.bands = div_up(c->out.h, j.band);
+    j.copy_size = aligned_count(((j.band - 1) * c->stride_rows + c->kh) * j.line);
+    j.copies = bs_scratch_take(h, (size_t)(bs_num_threads() * j.copy_size) * sizeof(real));
+    if (j.copies)
+        bs_parallel(c->out.n * j.bands, band_task, &j);
+    bs_scratch_release(h, mark);
+}
+
+/* Packs weights and bias for the tile. Returns whether there was memory. */
+static int pack_weights(bs_handler *h, correlation *c, bs_a_ weights, bs_a_ bias)
+{
+    const int64_t depth = c->kh * c->kw * c->in.c, panels = div_up(c->out.c, NR);
     const bs_array w_rows = with_rows(h, weights, 1), w = bs_matrix(&w_rows, 1);
-    real *packed = bs_scratch_take(h, (size_t)(j->panels * depth * NR) * sizeof(real));
-    real *packed_bias = bs_scratch_take(h, (size_t)(j->panels * NR) * sizeof(real));
+    real *packed = bs_scratch_take(h, (size_t)(panels * depth * NR) * sizeof(real));
+    real *packed_bias = bs_scratch_take(h, (size_t)(panels * NR) * sizeof(real));
     if (!w.data || !packed || !packed_bias)
         return 0;
-    memset(packed_bias, 0, (size_t)(j->panels * NR) * sizeof(real));
-    memcpy(packed_bias, bias->data, (size_t)j->out.c * sizeof(real));
-    for (int64_t p = 0; p < j->panels; p++)
+    memset(packed_bias, 0, (size_t)(panels * NR) * sizeof(real));
+    memcpy(packed_bias, bias->data, (size_t)c->out.c * sizeof(real));
+    for (int64_t p = 0; p < panels; p++)
         K(pack_panel)(packed + p * depth * NR, (const real *)w.data + p * NR * w.pitch, depth,
-                      min64(NR, j->out.c - p * NR), 1, w.pitch);
-    j->weights = packed;
-    j->bias = packed_bias;
+                      min64(NR, c->out.c - p * NR), 1, w.pitch);
+    c->weights = packed;
+    c->start = packed_bias;
     return 1;
 }
 
 void K(conv2d_forward_batch)(bs_handler *h, bs_a_ inputs, bs_a_ weights, bs_a_ bias, bs_a_ outputs, const bs_window *w)
 {
     const bs_mark mark = bs_scratch_mark(h);
-    conv_job j = {.in = images_of(inputs), .out = images_of(outputs), .kh = weights->dim[1], .kw = weights->dim[2],
-                  .padding = w->padding, .stride_rows = w->stride_rows, .stride_cols = w->stride_cols};
-    if (bs_count(outputs) == 0)
-        return;
-    j.band = div_up(j.out.h, div_up(MIN_BANDS, j.out.n));
-    j.bands = div_up(j.out.h, j.band);
-    j.panels = div_up(j.out.c, NR);
-    j.copy_size = ((j.band - 1) * j.stride_rows + j.kh) * (j.in.w + 2 * j.padding) * j.in.c;
-    j.copies = bs_scratch_take(h, (size_t)(bs_num_threads() * j.copy_size) * sizeof(real));
-    if (j.copies && pack_weights(h, &j, weights, bias))
-        bs_parallel(j.out.n * j.bands, band_task, &j);
+    correlation c = {.in = images_of(inputs), .out = images_of(outputs), .kh = weights->dim[1], .kw = weights->dim[2],
+                     .pad_rows = w->padding, .pad_cols = w->padding, .stride_rows = w->stride_rows,
+                     .stride_cols = w->stride_cols};
+    if (bs_count(outputs) && pack_weights(h, &c, weights, bias))
+        K(correlate)(h, &c);
     bs_scratch_release(h, mark);
 }

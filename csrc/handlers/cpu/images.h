@@ -29,13 +29,14 @@ static inline real *pixel_at(const images *x, int64_t n, int64_t row, int64_t co
     return x->data + n * x->image + row * x->line + col * x->pixel;
 }
 
-/* Lines [first, first + lines) of image n, counted in the padded image, into `to`: lines of w + 2 * padding pixels, zero where
+/* Lines [first, first + lines) of image n, counted in the padded image, into `to`: lines of w + 2 * pad_cols pixels, zero where
  * there is no image. */
-static inline void copy_padded(const images *x, int64_t n, int64_t first, int64_t lines, int64_t padding, real *to)
+static inline void copy_padded(const images *x, int64_t n, int64_t first, int64_t lines, int64_t pad_rows, int64_t pad_cols,
+                               real *to)
 {
-    const int64_t length = (x->w + 2 * padding) * x->c, edge = padding * x->c;
+    const int64_t length = (x->w + 2 * pad_cols) * x->c, edge = pad_cols * x->c;
     for (int64_t i = 0; i < lines; i++, to += length) {
-        const int64_t row = first + i - padding;
+        const int64_t row = first + i - pad_rows;
         if (row < 0 || row >= x->h) {
             memset(to, 0, (size_t)length * sizeof(real));
             continue;
@@ -49,5 +50,24 @@ static inline void copy_padded(const images *x, int64_t n, int64_t first, int64_
         memset(to + length - edge, 0, (size_t)edge * sizeof(real));
     }
 }
+
+/* Rounded up so that the copy of the next thread starts on BS_ALIGNMENT as well. */
+static inline int64_t aligned_count(int64_t n)
+{
+    const int64_t unit = BS_ALIGNMENT / (int64_t)sizeof(real);
+    return div_up(n, unit) * unit;
+}
+
+/* out[n, y, x, :] = (or +=) start + sum over i, j of weights[i, j] in[n, y*stride_rows + i - pad_rows, x*stride_cols + j -
+ * pad_cols, :], the core of both directions of a convolution. */
+typedef struct correlation {
+    images  in, out;
+    int64_t kh, kw, pad_rows, pad_cols, stride_rows, stride_cols;
+    const real *weights; /* panels of NR of out.c channels: panels x (kh, kw, in.c) x NR */
+    const real *start;   /* panels x NR, or NULL for 0 */
+    int     add;
+} correlation;
+
+void K(correlate)(bs_handler *h, const correlation *c);
 
 #endif
