@@ -1,6 +1,6 @@
 """Brainstorm: fast, flexible and fun neural networks."""
 
-__version__ = '0.6.0'
+__version__ = '1.0.dev0'
 
 from brainstorm import (
     data_iterators, handlers, hooks, initializers, layers, scorers, tools, training,

@@ -110,8 +110,8 @@ class Minibatches(DataIterator):
             raise IteratorValidationError(f"cut_according_to has {len(lengths)} lengths "
                                           f"for {self._sequences} sequences")
         try:
-            return [int(check_number('cut_according_to', f'length {i}', length, 0,
-                                     self._time_steps, integer=True))
+            return [check_number('cut_according_to', f'length {i}', length, 0, self._time_steps,
+                                 integer=True)
                     for i, length in enumerate(lengths)]
         except (TypeError, ValueError) as error:
             raise IteratorValidationError(str(error)) from None

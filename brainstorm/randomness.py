@@ -29,7 +29,7 @@ class RandomState(np.random.RandomState):
         """Start again from `seed`; None draws a new one from numpy's global generator."""
         if seed is None:
             seed = np.random.randint(0, SEED_LIMIT)
-        self._seed = int(check_number('RandomState', 'seed', seed, 0, 2**32 - 1, integer=True))
+        self._seed = check_number('RandomState', 'seed', seed, 0, 2**32 - 1, integer=True)
         super().seed(self._seed)
         self.stream.restart(self._seed)
 

@@ -29,10 +29,9 @@ def shuffle_data(*arrays, seed=None):
 
     Returns a list of new arrays.
     """
-    n = _count_sequences(arrays)
-    order = np.arange(n)
+    order = np.arange(_count_sequences(arrays))
     np.random.RandomState(seed).shuffle(order)
-    return [None if array is None else array[:, order] for array in arrays]
+    return [None if array is None else np.asarray(array)[:, order] for array in arrays]
 
 
 def split(*arrays, ratios=(9, 1)):
@@ -50,16 +49,17 @@ def split(*arrays, ratios=(9, 1)):
     n = _count_sequences(arrays)
     stops = np.round(np.cumsum(ratios / ratios.sum()) * n).astype(int)
     starts = [0] + list(stops[:-1])
-    return [[None if array is None else array[:, start:stop] for array in arrays]
+    return [[None if array is None else np.asarray(array)[:, start:stop] for array in arrays]
             for start, stop in zip(starts, stops)]
 
 
 def _count_sequences(arrays):
-    counts = {array.shape[1] for array in arrays if array is not None}
-    if len(counts) != 1:
+    shapes = [np.shape(array) for array in arrays if array is not None]
+    counts = {shape[1:2] for shape in shapes}
+    if len(counts) != 1 or counts == {()}:
         raise ValueError("all arrays must have the same number of sequences (dimension 1), "
-                         f"got {[None if array is None else array.shape for array in arrays]}")
-    return counts.pop()
+                         f"got the shapes {shapes}")
+    return counts.pop()[0]
 
 
 # ---- networks ----
@@ -208,7 +208,10 @@ def _list_shapes(shapes):
 
 
 def _as_shape(shape):
-    return (shape,) if hasattr(shape, '__index__') else tuple(shape)
+    sizes = (shape,) if hasattr(shape, '__index__') else shape
+    if not isinstance(sizes, (tuple, list)) or not all(hasattr(s, '__index__') for s in sizes):
+        raise TypeError(f"a shape is an int or a tuple of them, got {shape!r}")
+    return tuple(sizes)
 
 
 def _make_projection(out_shape, use_conv, name):

@@ -65,7 +65,7 @@ def list_names(lead: str, wanted: str, names: Iterable[str]) -> str:
 
 def check_number(owner: str, name: str, value: Any, low: float = -float('inf'),
                  high: float = float('inf'), integer: bool = False) -> Any:
-    """Return the number if it lies in [low, high].
+    """Return the number, as Python's int or float, if it lies in [low, high].
 
     Raises TypeError for what is no number (bool and, if `integer`, fractions included) and
     ValueError for one out of range or NaN; both name owner, argument and value.
@@ -76,7 +76,9 @@ def check_number(owner: str, name: str, value: Any, low: float = -float('inf'),
         raise TypeError(f"{owner}: {name} must be {kind}, got {value!r}")
     if not low <= value <= high:
         raise ValueError(f"{owner}: {name} must be {kind} from {low} to {high}, got {value!r}")
-    return value
+    if integer:
+        return int(value)
+    return value if isinstance(value, (int, float)) else float(value)
 
 
 def _product(dimensions):

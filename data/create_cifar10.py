@@ -1,9 +1,9 @@
 """Create CIFAR-10.hdf5: 60,000 colour images of 10 classes, 32 x 32 pixels.
 
 normalized_split has 40,000 training, 10,000 validation and 10,000 test images, normalized_full
-50,000 training and 10,000 test images. default is float64 (1, N, 32, 32, 3), targets uint8 (1, N, 1).
-Each value of a pixel is normalized by its mean and standard deviation over the first 40,000 images;
-they are the attributes mean and std, (32, 32, 3).
+50,000 training and 10,000 test images. default is float64 (1, N, 32, 32, 3), targets uint8
+(1, N, 1). Each value of a pixel is normalized by its mean and standard deviation over the first
+40,000 images; they are the attributes mean and std, (32, 32, 3).
 
 Source: A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009.
 """

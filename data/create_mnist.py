@@ -1,7 +1,8 @@
 """Create MNIST.hdf5: 70,000 images of handwritten digits, 28 x 28 pixels in [0, 1].
 
 normalized_split has 50,000 training, 10,000 validation and 10,000 test images, normalized_full
-60,000 training and 10,000 test images. default is float32 (1, N, 28, 28, 1), targets int64 (1, N, 1).
+60,000 training and 10,000 test images. default is float32 (1, N, 28, 28, 1), targets int64
+(1, N, 1).
 
 Source: Y. LeCun, C. Cortes and C. J. C. Burges, "The MNIST database of handwritten digits".
 """

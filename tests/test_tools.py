@@ -29,12 +29,12 @@ def test_shuffling_leaves_global_rnd_alone():
     assert bs.global_rnd.randint(1000) == np.random.RandomState(1).randint(1000)
 
 
-@pytest.mark.parametrize('ratios, sizes', [((9, 1), [9, 1]), ((7, 3), [7, 3]), ((1, 1, 1), [3, 4, 3]),
-                                           ((0.5, 0.25, 0.25), [5, 3, 2]), ((1,), [10])])
+@pytest.mark.parametrize('ratios, sizes', [
+    ((9, 1), [9, 1]), ((7, 3), [7, 3]), ((1, 1, 1), [3, 4, 3]), ((1, 1.2, 0.2), [4, 5, 1]),
+    ((1,), [10])])
 def test_split_cuts_all_arrays_alike(ratios, sizes):
     parts = split(A, None, B, ratios=ratios)
-    stops = np.round(np.cumsum(np.array(ratios) / sum(ratios)) * 10).astype(int)
-    assert [part[0].shape[1] for part in parts] == list(np.diff([0, *stops]))
+    assert [part[0].shape[1] for part in parts] == sizes
     assert np.array_equal(np.concatenate([part[0] for part in parts], axis=1), A)
     assert np.array_equal(np.concatenate([part[2] for part in parts], axis=1), B)
     assert all(part[1] is None for part in parts)
@@ -50,8 +50,9 @@ def test_wrong_ratios(ratios):
 def test_arrays_must_have_one_length(tool):
     with pytest.raises(ValueError, match=r'number of sequences.*\(2, 10, 3\), \(1, 9, 1\)'):
         tool(A, B[:, :9])
-    with pytest.raises(ValueError, match='number of sequences'):
-        tool(None)
+    for wrong in (None, np.zeros(3)):
+        with pytest.raises(ValueError, match='number of sequences'):
+            tool(wrong)
 
 
 # ---- input and output layers ----
@@ -103,6 +104,12 @@ def test_wrong_tasks_and_shapes(arguments, text):
         get_in_out_layers(*arguments)
 
 
+@pytest.mark.parametrize('shape', [2.5, 'ab', (3, 'x'), None])
+def test_shapes_are_integers(shape):
+    with pytest.raises(TypeError, match='a shape is an int or a tuple of them'):
+        get_in_out_layers('classification', shape, 3)
+
+
 # ---- networks from a line ----
 
 
@@ -132,7 +139,8 @@ def test_the_language_of_specs(spec, expected):
 
 
 @pytest.mark.parametrize('spec, part', [
-    ('X3', 'X3'), ('F10 f', 'f'), ('B 5', 'B 5'), ('F', 'F'), ('F10 20', 'F10 20'), ('F10.5', 'F10.5'),
+    ('X3', 'X3'), ('F10 f', 'f'), ('B 5', 'B 5'), ('F', 'F'), ('F10 20', 'F10 20'),
+    ('F10.5', 'F10.5'),
     ('F0', 'F0'), ('F10p1', 'F10p1'), ('Fm10', 'Fm10'), ('D2', 'D2'), ('D1', 'D1'),
     ('D.2.3', 'D.2.3'), ('B3', 'B3'), ('C32', 'C32'), ('C32:3:3', 'C32:3:3'),
     ('C32:3p1p2', 'C32:3p1p2'), ('C32:3s0', 'C32:3s0'), ('P', 'P'), ('Ps2', 'Ps2'),

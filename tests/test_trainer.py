@@ -11,8 +11,7 @@ import pytest
 
 import brainstorm as bs
 from brainstorm.scorers import Accuracy
-from brainstorm.training import (
-    MomentumStepper, NesterovStepper, SgdStepper, TrainingStepper)
+from brainstorm.training import MomentumStepper, SgdStepper, TrainingStepper
 from networks import mlp, random_batch
 
 
@@ -292,74 +291,6 @@ def test_training_in_another_thread():
     thread.start()
     thread.join(60)
     assert trainer.current_epoch_nr == 2
-
-
-# ---- steppers ----
-
-
-def gradient_at(net, parameters):
-    """The gradient of the loss at other parameters, by a copy of the network."""
-    other = copy.deepcopy(net)
-    other.provide_external_data(random_batch())
-    other.buffer.parameters[...] = parameters
-    other.forward_pass()
-    other.backward_pass()
-    return other.get('gradients')
-
-
-@pytest.mark.parametrize('scale', [True, False])
-def test_steps_are_the_formulas(scale):
-    momentum, rate = 0.9, 0.3
-    lr = rate * (1 - momentum) if scale else rate
-    for stepper in (SgdStepper(rate), MomentumStepper(rate, momentum, scale),
-                    NesterovStepper(rate, momentum, scale)):
-        net = mlp()
-        stepper.start(net)
-        net.provide_external_data(random_batch())
-        p, v = net.get('parameters'), 0.0
-        for _ in range(4):
-            assert stepper.run() is None
-            if isinstance(stepper, SgdStepper):
-                p = p - rate * gradient_at(net, p)
-            elif isinstance(stepper, MomentumStepper):
-                v = momentum * v - lr * gradient_at(net, p)
-                p = p + v
-            else:
-                g = gradient_at(net, p + momentum * v)
-                v = momentum * v - lr * g
-                p = p + v
-            assert np.allclose(net.get('parameters'), p, rtol=1e-10, atol=1e-12)
-
-
-def test_public_attributes():
-    net, sgd, momentum = mlp(), SgdStepper(), MomentumStepper(0.2, 0.5, False)
-    assert (sgd.learning_rate, sgd.net, sgd.update) == (0.1, None, None)
-    assert (momentum.learning_rate, momentum.momentum, momentum.scale_learning_rate,
-            momentum.velocity) == (0.2, 0.5, False, None)
-    net.provide_external_data(random_batch())
-    for stepper in (sgd, momentum):
-        stepper.start(net)
-        assert stepper.net is net
-    assert not momentum.velocity.any()
-    sgd.learning_rate = 0.7
-    before = net.get('parameters')
-    sgd.run()
-    assert np.allclose(sgd.update, -0.7 * net.get('gradients'))
-    assert np.allclose(net.get('parameters'), before + sgd.update)
-
-
-@pytest.mark.parametrize('make, error', [
-    (lambda: SgdStepper('fast'), TypeError), (lambda: SgdStepper(None), TypeError),
-    (lambda: SgdStepper(momentum=0.9), TypeError), (lambda: MomentumStepper(0.1, 'x'), TypeError),
-])
-def test_wrong_arguments_fail_at_construction(make, error):
-    with pytest.raises(error):
-        make()
-
-
-def test_running_before_the_start():
-    with pytest.raises(RuntimeError, match=r'start\(net\) must come before'):
-        SgdStepper().run()
 
 
 def test_a_stepper_in_python():

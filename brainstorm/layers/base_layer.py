@@ -74,7 +74,7 @@ class Layer:
         self.out_shapes, self.parameter_shapes, self.internal_shapes = shapes
 
     def setup(self, kwargs, in_shapes):
-        """Declare the buffers: three OrderedDicts of BufferStructure (outputs, parameters, internals).
+        """Declare the buffers: OrderedDicts of BufferStructure (outputs, parameters, internals).
 
         `kwargs` are the arguments of the layer, `in_shapes` the BufferStructures of its inputs.
         """

@@ -1,7 +1,7 @@
 """Networks as HDF5 files.
 
-A file has the attributes `format`, `info` and optionally `comment`, and two datasets: `description`,
-the JSON text of the network's description, and `parameters`, its flat parameters.
+A file has the attributes `format`, `info` and optionally `comment`, and two datasets:
+`description`, the JSON text of the network's description, and `parameters`, its flat parameters.
 """
 
 import json
@@ -11,7 +11,7 @@ import secrets
 import h5py
 
 from brainstorm import __version__
-from brainstorm.describable import create_from_description, get_description
+from brainstorm.describable import get_description
 from brainstorm.utils import ValidationError
 
 __all__ = ['load_network', 'save_network']
@@ -57,7 +57,8 @@ def load_network(network_class, filename):
                       f"({error})") from error
     try:
         with file:
-            net = create_from_description(_read_description(file, network_class))
+            net = network_class.__new_from_description__(
+                _read_description(file, network_class))
             _read_parameters(file, net)
             return net
     except Exception as error:
@@ -71,7 +72,8 @@ def _read_description(file, network_class):
     if found != FORMAT:
         raise ValidationError(f"its format is {found!r}, expected {FORMAT!r}")
     description = json.loads(_get_dataset(file, 'description', shape=())[()])
-    if not isinstance(description, dict) or description.get('@type') != network_class.__name__:
+    known = [cls.__name__ for cls in network_class.__mro__]
+    if not isinstance(description, dict) or description.get('@type') not in known:
         raise ValidationError(f"its description is not that of a {network_class.__name__}")
     return description
 

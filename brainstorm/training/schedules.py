@@ -1,8 +1,8 @@
 """Schedules give the value of an attribute over the course of a training.
 
 They are called with (epoch_nr, update_nr, timescale, interval, net, stepper, logs), as
-`hooks.ModifyStepperAttribute` does. Counters start at 0; n is epoch_nr or update_nr, as the timescale
-says, and k = n // interval.
+`hooks.ModifyStepperAttribute` does. Counters start at 0; n is epoch_nr or update_nr, as the
+timescale says, and k = n // interval.
 """
 
 import math
