@@ -1,7 +1,7 @@
 """One case per built-in layer: what `test_layer_laws.py` puts under every law.
 
-A case is a dict: `type`, `kwargs`, `inputs` {port: feature shape}, `ids` {port: number of classes} for
-ports that take class ids, `outputs` (those through which losses flow back).
+A case is a dict: `type`, `kwargs`, `inputs` {port: feature shape}, `ids` {port: number of classes}
+for ports that take class ids, `outputs` (those through which losses flow back).
 """
 
 
@@ -27,8 +27,10 @@ CASES = {
     'convolution2d': _case('Convolution2D',
                            {'num_filters': 3, 'kernel_size': (3, 2), 'padding': 1,
                             'stride': (2, 1), 'activation': 'tanh'}, _IMAGE),
-    'convolution2d_plain': _case('Convolution2D', {'num_filters': 2, 'kernel_size': (2, 2)}, _IMAGE),
-    'pooling2d': _case('Pooling2D', {'kernel_size': (3, 3), 'stride': (2, 2), 'padding': 1}, _IMAGE),
+    'convolution2d_plain': _case('Convolution2D', {'num_filters': 2, 'kernel_size': (2, 2)},
+                                 _IMAGE),
+    'pooling2d': _case('Pooling2D', {'kernel_size': (3, 3), 'stride': (2, 2), 'padding': 1},
+                       _IMAGE),
     'pooling2d_avg': _case('Pooling2D', {'kernel_size': (3, 2), 'type': 'avg', 'padding': 1,
                                          'stride': (2, 1)}, _IMAGE),
     'batch_norm': _case('BatchNorm', {'decay': 0.8}),

@@ -21,7 +21,9 @@ FORMAT = 'Network file v1.0'
 
 def save_network(net, filename, comment):
     """Write the network to a file beside it, then rename that: a torn file is never seen."""
-    filename = os.fspath(filename)
+    filename = os.path.realpath(filename)
+    if os.path.exists(filename) and not os.path.isfile(filename):
+        raise OSError(f"cannot save the network to {filename!r}: that is no regular file")
     description = json.dumps(get_description(net)).encode()
     parameters = net.get('parameters')
     partial = f'{filename}.{secrets.token_hex(4)}.part'
