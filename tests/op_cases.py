@@ -2,9 +2,10 @@
 
 A case is a class of `CASES`, by the operation's name:
 
-shapes      what `arguments` is called with, one after another: 1-row, 1-column, odd sizes and sizes above one tile
-arguments   (r, *shape) -> {argument: value} in float64; arrays for outputs too (their content is what was there before)
-expected    (arguments) -> {output: array}, computed in float64 from the arguments in the handler's dtype
+shapes      what `arguments` is called with, one after another: 1-row, 1-column, odd sizes and
+            sizes above one tile
+arguments   (r, *shape) -> {argument: value} in float64; arrays for outputs too (what was there)
+expected    (arguments) -> {output: array}, computed in float64 from what the handler got
 in_place    outputs that may be the same array as these inputs: [(output, input), ...]
 tolerance   relative to the largest expected value, in units of the dtype's epsilon
 finite      inputs that test_nan_and_infinity leaves alone
@@ -73,9 +74,30 @@ def nan_where(x, y):
 
 elementwise('copy_to', ['src'], 'dest', lambda src, dest: src, tolerance=0)
 elementwise('fill', [], 'mem', lambda mem, val: np.full_like(mem, val), {'val': -1.5}, tolerance=0)
-elementwise('copy_to_if', ['src'], 'dest', lambda src, dest, cond: np.where(cond != 0, src, dest), tolerance=0, cond=some_zero)
-elementwise('add_into_if', ['a'], 'out', lambda a, out, cond: np.where(cond != 0, out + a, out), cond=some_zero)
-elementwise('fill_if', [], 'mem', lambda mem, val, cond: np.where(cond != 0, val, mem), {'val': 2.5}, tolerance=0, cond=some_zero)
+elementwise(
+    'copy_to_if',
+    ['src'],
+    'dest',
+    lambda src, dest, cond: np.where(cond != 0, src, dest),
+    tolerance=0,
+    cond=some_zero,
+)
+elementwise(
+    'add_into_if',
+    ['a'],
+    'out',
+    lambda a, out, cond: np.where(cond != 0, out + a, out),
+    cond=some_zero,
+)
+elementwise(
+    'fill_if',
+    [],
+    'mem',
+    lambda mem, val, cond: np.where(cond != 0, val, mem),
+    {'val': 2.5},
+    tolerance=0,
+    cond=some_zero,
+)
 
 # ---- elementwise ----
 
@@ -83,7 +105,14 @@ elementwise('abs_t', ['a'], 'out', lambda a, out: abs(a), tolerance=0)
 elementwise('sign_t', ['a'], 'out', lambda a, out: np.sign(a), tolerance=0, values=some_zero)
 elementwise('sqrt_t', ['a'], 'out', lambda a, out: np.sqrt(a), values=positive)
 elementwise('log_t', ['a'], 'out', lambda a, out: np.log(a), values=positive)
-elementwise('clip_t', ['a'], 'out', lambda a, a_min, a_max, out: np.clip(a, a_min, a_max), {'a_min': -0.5, 'a_max': 0.75}, tolerance=0)
+elementwise(
+    'clip_t',
+    ['a'],
+    'out',
+    lambda a, a_min, a_max, out: np.clip(a, a_min, a_max),
+    {'a_min': -0.5, 'a_max': 0.75},
+    tolerance=0,
+)
 elementwise('add_tt', ['a', 'b'], 'out', lambda a, b, out: a + b)
 elementwise('subtract_tt', ['a', 'b'], 'out', lambda a, b, out: a - b)
 elementwise('mult_tt', ['a', 'b'], 'out', lambda a, b, out: a * b)
@@ -103,7 +132,13 @@ elementwise('el', ['x'], 'y', lambda x, y: np.where(x > 0, x, np.expm1(np.minimu
 
 
 def derivative(name, formula):
-    elementwise(name, ['y', 'dy'], 'dx', lambda x, y, dy, dx: formula(y, dy), x=lambda r, s: r.standard_normal(s))
+    elementwise(
+        name,
+        ['y', 'dy'],
+        'dx',
+        lambda x, y, dy, dx: formula(y, dy),
+        x=lambda r, s: r.standard_normal(s),
+    )
 
 
 derivative('rel_deriv', lambda y, dy: np.where(y > 0, dy, nan_where(y, 0)))
@@ -123,15 +158,26 @@ CASES['softmax_m'].shapes = MATRICES + [(2, 3, 5), (4000, 11)]
 
 # ---- a matrix and a vector ----
 
+
 def matrix_vector(name, formula, full=False, floor=0.0):
     class MatrixVector(Case):
-        shapes = [(m, n, kind) for m, n in MATRICES for kind in ['row', 'column', 'flat'] + ['full'] * full]
+        shapes = [
+            (m, n, kind)
+            for m, n in MATRICES
+            for kind in ['row', 'column', 'flat'] + ['full'] * full
+        ]
         in_place = [('out', 'm')]
 
         @staticmethod
         def arguments(r, m, n, kind):
-            v = r.standard_normal({'row': (1, n), 'column': (m, 1), 'flat': (n,), 'full': (m, n)}[kind])
-            return {'m': r.standard_normal((m, n)), 'v': v + np.sign(v) * floor, 'out': r.standard_normal((m, n))}
+            v = r.standard_normal(
+                {'row': (1, n), 'column': (m, 1), 'flat': (n,), 'full': (m, n)}[kind]
+            )
+            return {
+                'm': r.standard_normal((m, n)),
+                'v': v + np.sign(v) * floor,
+                'out': r.standard_normal((m, n)),
+            }
 
         @staticmethod
         def expected(a):
@@ -149,12 +195,22 @@ matrix_vector('divide_mv', lambda m, v, out: m / v, floor=0.1)
 
 # ---- products ----
 
+
 def product(name, add):
     class Product(Case):
         # m, n, k; the last ones are cut into tiles, and along k
         shapes = [
             (m, n, k, ta, tb)
-            for m, n, k in [(1, 1, 1), (3, 5, 0), (1, 40, 33), (7, 1, 9), (6, 16, 64), (37, 65, 129), (200, 530, 40), (5, 21, 5000)]
+            for m, n, k in [
+                (1, 1, 1),
+                (3, 5, 0),
+                (1, 40, 33),
+                (7, 1, 9),
+                (6, 16, 64),
+                (37, 65, 129),
+                (200, 530, 40),
+                (5, 21, 5000),
+            ]
             for ta in (False, True)
             for tb in (False, True)
         ]
@@ -163,8 +219,13 @@ def product(name, add):
         @staticmethod
         def arguments(r, m, n, k, transa, transb):
             a, b = r.standard_normal((m, k)), r.standard_normal((k, n))
-            return {'a': a.T.copy() if transa else a, 'b': b.T.copy() if transb else b, 'out': r.standard_normal((m, n)),
-                    'transa': transa, 'transb': transb}
+            return {
+                'a': a.T.copy() if transa else a,
+                'b': b.T.copy() if transb else b,
+                'out': r.standard_normal((m, n)),
+                'transa': transa,
+                'transb': transb,
+            }
 
         @staticmethod
         def expected(x):
@@ -181,13 +242,21 @@ product('dot_add_mm', True)
 @case
 class sum_t(Case):
     shapes = [((11,), 0, 1), ((11,), None, 1), ((2, 3, 4), None, 0), ((40001,), None, 0)] + [
-        (s, axis, keep) for s in MATRICES + [(3, 40000), (4000, 70)] for axis in (None, 0, 1) for keep in (0, 1)]
+        (s, axis, keep)
+        for s in MATRICES + [(3, 40000), (4000, 70)]
+        for axis in (None, 0, 1)
+        for keep in (0, 1)
+    ]
     tolerance = 64
 
     @staticmethod
     def arguments(r, shape, axis, keep):
         a = r.standard_normal(shape) + 0.25
-        return {'a': a, 'axis': axis, 'out': np.full(a.sum(axis=axis, keepdims=bool(keep)).shape, 5.0)}
+        return {
+            'a': a,
+            'axis': axis,
+            'out': np.full(a.sum(axis=axis, keepdims=bool(keep)).shape, 5.0),
+        }
 
     @staticmethod
     def expected(x):
@@ -196,12 +265,19 @@ class sum_t(Case):
 
 @case
 class broadcast_t(Case):
-    shapes = [((1,), 0, 5), ((3, 1), 1, 4), ((1, 3), 0, 4), ((2, 1, 3), 1, 5), ((2, 3, 4, 1), 3, 2), ((1, 70, 90), 0, 11)]
+    shapes = [
+        ((1,), 0, 5),
+        ((3, 1), 1, 4),
+        ((1, 3), 0, 4),
+        ((2, 1, 3), 1, 5),
+        ((2, 3, 4, 1), 3, 2),
+        ((1, 70, 90), 0, 11),
+    ]
     tolerance = 0
 
     @staticmethod
     def arguments(r, shape, axis, n):
-        full = shape[:axis] + (n,) + shape[axis + 1:]
+        full = shape[:axis] + (n,) + shape[axis + 1 :]
         return {'a': r.standard_normal(shape), 'axis': axis, 'out': r.standard_normal(full)}
 
     @staticmethod
@@ -211,12 +287,23 @@ class broadcast_t(Case):
 
 @case
 class merge_tt(Case):
-    shapes = [((), 3, 4), ((5,), 1, 1), ((5,), 3, 0), ((2, 3), 4, 5), ((2, 3, 4), 1, 2), ((700,), 90, 33)]
+    shapes = [
+        ((), 3, 4),
+        ((5,), 1, 1),
+        ((5,), 3, 0),
+        ((2, 3), 4, 5),
+        ((2, 3, 4), 1, 2),
+        ((700,), 90, 33),
+    ]
     tolerance = 0
 
     @staticmethod
     def arguments(r, rows, a, b):
-        return {'a': r.standard_normal(rows + (a,)), 'b': r.standard_normal(rows + (b,)), 'out': r.standard_normal(rows + (a + b,))}
+        return {
+            'a': r.standard_normal(rows + (a,)),
+            'b': r.standard_normal(rows + (b,)),
+            'out': r.standard_normal(rows + (a + b,)),
+        }
 
     @staticmethod
     def expected(x):
@@ -229,7 +316,11 @@ class split_add_tt(Case):
 
     @staticmethod
     def arguments(r, rows, a, b):
-        return {'x': r.standard_normal(rows + (a + b,)), 'out_a': r.standard_normal(rows + (a,)), 'out_b': r.standard_normal(rows + (b,))}
+        return {
+            'x': r.standard_normal(rows + (a + b,)),
+            'out_a': r.standard_normal(rows + (a,)),
+            'out_b': r.standard_normal(rows + (b,)),
+        }
 
     @staticmethod
     def expected(x):
@@ -238,6 +329,7 @@ class split_add_tt(Case):
 
 
 # ---- ids ----
+
 
 def ids(r, rows, n):
     return r.integers(0, n, rows + (1,)).astype(float)
@@ -264,7 +356,11 @@ class index_m_by_v(Case):
 
     @staticmethod
     def arguments(r, m, n):
-        return {'m': r.standard_normal((m, n)), 'v': ids(r, (m,), n), 'out': r.standard_normal((m, 1))}
+        return {
+            'm': r.standard_normal((m, n)),
+            'v': ids(r, (m,), n),
+            'out': r.standard_normal((m, 1)),
+        }
 
     @staticmethod
     def expected(x):
@@ -279,11 +375,21 @@ KEY, DRAW = 7, 3
 def philox_words(count, key=KEY, draw=DRAW):
     block = np.arange((count + 3) // 4, dtype=np.uint64)
     low = np.uint64(0xFFFFFFFF)
-    c = [block & low, block >> np.uint64(32), np.full_like(block, draw & 0xFFFFFFFF), np.full_like(block, draw >> 32)]
+    c = [
+        block & low,
+        block >> np.uint64(32),
+        np.full_like(block, draw & 0xFFFFFFFF),
+        np.full_like(block, draw >> 32),
+    ]
     k = [key & 0xFFFFFFFF, key >> 32]
     for _ in range(10):
         p0, p1 = np.uint64(0xD2511F53) * c[0], np.uint64(0xCD9E8D57) * c[2]
-        c = [(p1 >> np.uint64(32)) ^ c[1] ^ np.uint64(k[0]), p1 & low, (p0 >> np.uint64(32)) ^ c[3] ^ np.uint64(k[1]), p0 & low]
+        c = [
+            (p1 >> np.uint64(32)) ^ c[1] ^ np.uint64(k[0]),
+            p1 & low,
+            (p0 >> np.uint64(32)) ^ c[3] ^ np.uint64(k[1]),
+            p0 & low,
+        ]
         k = [(k[0] + 0x9E3779B9) & 0xFFFFFFFF, (k[1] + 0xBB67AE85) & 0xFFFFFFFF]
     return np.stack(c, axis=1).reshape(-1)[:count]
 
@@ -318,12 +424,16 @@ class fill_gaussian(Case):
     def expected(x):
         n = x['out'].size
         words = philox_words(n + n % 2).astype(float).reshape(-1, 2)
-        radius, angle = np.sqrt(-2 * np.log((words[:, 0] + 1) / 2**32)), 2 * np.pi * words[:, 1] / 2**32
+        radius, angle = (
+            np.sqrt(-2 * np.log((words[:, 0] + 1) / 2**32)),
+            2 * np.pi * words[:, 1] / 2**32,
+        )
         z = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1).reshape(-1)[:n]
         return {'out': x['mean'] + x['std'] * z.reshape(x['out'].shape)}
 
 
 # ---- images ----
+
 
 def places(n, window, stride, padding):
     return max(0, (n + 2 * padding - window) // stride + 1) if n + 2 * padding >= window else 0
@@ -337,7 +447,7 @@ def windows(x, size, stride, padding, fill=0.0):
     for i in range(rows):
         for j in range(cols):
             y0, x0 = i * stride[0], j * stride[1]
-            out[:, i, j] = pad[:, y0:y0 + size[0], x0:x0 + size[1]]
+            out[:, i, j] = pad[:, y0 : y0 + size[0], x0 : x0 + size[1]]
     return out
 
 
@@ -348,8 +458,8 @@ def add_windows(into, w, stride, padding):
     for i in range(w.shape[1]):
         for j in range(w.shape[2]):
             y0, x0 = i * stride[0], j * stride[1]
-            pad[:, y0:y0 + w.shape[3], x0:x0 + w.shape[4]] += w[:, i, j]
-    return into + pad[:, padding:padding + h, padding:padding + wd]
+            pad[:, y0 : y0 + w.shape[3], x0 : x0 + w.shape[4]] += w[:, i, j]
+    return into + pad[:, padding : padding + h, padding : padding + wd]
 
 
 # (N, H, W, C), filters, window, stride, padding
@@ -372,9 +482,20 @@ class conv2d_forward_batch(Case):
     @staticmethod
     def arguments(r, shape, filters, window, stride, padding):
         n, h, w, c = shape
-        out = (n, places(h, window[0], stride[0], padding), places(w, window[1], stride[1], padding), filters)
-        return {'inputs': r.standard_normal(shape), 'weights': r.standard_normal((filters,) + window + (c,)),
-                'bias': r.standard_normal(filters), 'outputs': r.standard_normal(out), 'padding': padding, 'stride': stride}
+        out = (
+            n,
+            places(h, window[0], stride[0], padding),
+            places(w, window[1], stride[1], padding),
+            filters,
+        )
+        return {
+            'inputs': r.standard_normal(shape),
+            'weights': r.standard_normal((filters,) + window + (c,)),
+            'bias': r.standard_normal(filters),
+            'outputs': r.standard_normal(out),
+            'padding': padding,
+            'stride': stride,
+        }
 
     @staticmethod
     def expected(x):
@@ -386,21 +507,38 @@ class conv2d_forward_batch(Case):
 class conv2d_backward_batch(Case):
     shapes = CONVS
     tolerance = 128
-    finite = ('weights',)  # in_deltas may be a correlation with zero padding, and 0 * NaN is NaN there
+    finite = (
+        'weights',
+    )  # in_deltas may be a correlation with zero padding, and 0 * NaN is NaN there
 
     @staticmethod
     def arguments(r, shape, filters, window, stride, padding):
         forward = conv2d_forward_batch.arguments(r, shape, filters, window, stride, padding)
-        return {'inputs': forward['inputs'], 'weights': forward['weights'], 'padding': padding, 'stride': stride,
-                'in_deltas': r.standard_normal(shape), 'out_deltas': forward['outputs'],
-                'weight_deltas': r.standard_normal(forward['weights'].shape), 'bias_deltas': r.standard_normal(filters)}
+        return {
+            'inputs': forward['inputs'],
+            'weights': forward['weights'],
+            'padding': padding,
+            'stride': stride,
+            'in_deltas': r.standard_normal(shape),
+            'out_deltas': forward['outputs'],
+            'weight_deltas': r.standard_normal(forward['weights'].shape),
+            'bias_deltas': r.standard_normal(filters),
+        }
 
     @staticmethod
     def expected(x):
         w = windows(x['inputs'], x['weights'].shape[1:3], x['stride'], x['padding'])
         d = x['out_deltas']
-        return {'in_deltas': add_windows(x['in_deltas'], np.tensordot(d, x['weights'], axes=([3], [0])), x['stride'], x['padding']),
-                'weight_deltas': np.tensordot(d, w, axes=([0, 1, 2], [0, 1, 2])), 'bias_deltas': d.sum(axis=(0, 1, 2))}
+        return {
+            'in_deltas': add_windows(
+                x['in_deltas'],
+                np.tensordot(d, x['weights'], axes=([3], [0])),
+                x['stride'],
+                x['padding'],
+            ),
+            'weight_deltas': np.tensordot(d, w, axes=([0, 1, 2], [0, 1, 2])),
+            'bias_deltas': d.sum(axis=(0, 1, 2)),
+        }
 
 
 POOLS = [
@@ -419,18 +557,32 @@ class Pool(Case):
     @staticmethod
     def arrays(r, shape, window, stride, padding):
         n, h, w, c = shape
-        out = (n, places(h, window[0], stride[0], padding), places(w, window[1], stride[1], padding), c)
+        out = (
+            n,
+            places(h, window[0], stride[0], padding),
+            places(w, window[1], stride[1], padding),
+            c,
+        )
         inputs = np.round(r.standard_normal(shape), 1)  # with ties
-        return inputs, r.standard_normal(out), {'window': window, 'stride': stride, 'padding': padding}
+        return (
+            inputs,
+            r.standard_normal(out),
+            {'window': window, 'stride': stride, 'padding': padding},
+        )
 
 
 def max_of_windows(x):
     w = windows(x['inputs'], x['window'], x['stride'], x['padding'], -np.inf)
-    place = np.broadcast_to(np.arange(x['inputs'][0].size, dtype=float).reshape(x['inputs'].shape[1:]), x['inputs'].shape)
+    place = np.broadcast_to(
+        np.arange(x['inputs'][0].size, dtype=float).reshape(x['inputs'].shape[1:]),
+        x['inputs'].shape,
+    )
     place = windows(place, x['window'], x['stride'], x['padding'], -1)
     n, h, wd, kh, kw, c = w.shape
     w, place = w.reshape(n, h, wd, kh * kw, c), place.reshape(n, h, wd, kh * kw, c)
-    first = np.argmax(np.where(place >= 0, w, -np.inf), axis=3, keepdims=True)  # NaN counts as the largest
+    first = np.argmax(
+        np.where(place >= 0, w, -np.inf), axis=3, keepdims=True
+    )  # NaN counts as the largest
     value, argmax = (np.take_along_axis(v, first, axis=3)[:, :, :, 0] for v in (w, place))
     return np.where(argmax < 0, 0, value), argmax
 
@@ -456,7 +608,14 @@ class maxpool2d_backward_batch(Pool):
     def arguments(r, *how):
         inputs, deltas, numbers = Pool.arrays(r, *how)
         value, argmax = max_of_windows(dict(numbers, inputs=inputs))
-        return dict(numbers, inputs=inputs, outputs=value, argmax=argmax, in_deltas=r.standard_normal(inputs.shape), out_deltas=deltas)
+        return dict(
+            numbers,
+            inputs=inputs,
+            outputs=value,
+            argmax=argmax,
+            in_deltas=r.standard_normal(inputs.shape),
+            out_deltas=deltas,
+        )
 
     @staticmethod
     def expected(x):
@@ -482,7 +641,9 @@ class avgpool2d_forward_batch(Pool):
     @staticmethod
     def expected(x):
         w = windows(x['inputs'], x['window'], x['stride'], x['padding'])
-        return {'outputs': w.sum(axis=(3, 4)) / np.maximum(pixels_of_windows(x).sum(axis=(3, 4)), 1)}
+        return {
+            'outputs': w.sum(axis=(3, 4)) / np.maximum(pixels_of_windows(x).sum(axis=(3, 4)), 1)
+        }
 
 
 @case
@@ -492,13 +653,23 @@ class avgpool2d_backward_batch(Pool):
     @staticmethod
     def arguments(r, *how):
         inputs, deltas, numbers = Pool.arrays(r, *how)
-        return dict(numbers, inputs=inputs, outputs=deltas * 2, in_deltas=r.standard_normal(inputs.shape), out_deltas=deltas)
+        return dict(
+            numbers,
+            inputs=inputs,
+            outputs=deltas * 2,
+            in_deltas=r.standard_normal(inputs.shape),
+            out_deltas=deltas,
+        )
 
     @staticmethod
     def expected(x):
         pixels = pixels_of_windows(x)
         each = x['out_deltas'] / np.maximum(pixels.sum(axis=(3, 4)), 1)
-        return {'in_deltas': add_windows(x['in_deltas'], pixels * each[:, :, :, None, None, :], x['stride'], x['padding'])}
+        return {
+            'in_deltas': add_windows(
+                x['in_deltas'], pixels * each[:, :, :, None, None, :], x['stride'], x['padding']
+            )
+        }
 
 
 # ---- fusions ----
@@ -514,13 +685,22 @@ ACTIVATIONS = {
 
 @case
 class linear_act(Case):
-    shapes = [s + (a,) for s in [(1, 1, 1), (3, 5, 4), (20, 33, 70), (150, 260, 90), (4, 9, 3000)] for a in ACTIVATIONS]
+    shapes = [
+        s + (a,)
+        for s in [(1, 1, 1), (3, 5, 4), (20, 33, 70), (150, 260, 90), (4, 9, 3000)]
+        for a in ACTIVATIONS
+    ]
     tolerance = 64
 
     @staticmethod
     def arguments(r, m, n, k, activation):
-        return {'x': r.standard_normal((m, k)), 'w': r.standard_normal((n, k)) / k**0.5, 'bias': r.standard_normal(n),
-                'y': r.standard_normal((m, n)), 'activation': activation}
+        return {
+            'x': r.standard_normal((m, k)),
+            'w': r.standard_normal((n, k)) / k**0.5,
+            'bias': r.standard_normal(n),
+            'y': r.standard_normal((m, n)),
+            'activation': activation,
+        }
 
     @staticmethod
     def expected(a):
@@ -537,8 +717,12 @@ class softmax_ce(Case):
 
     @staticmethod
     def arguments(r, rows, n):
-        return {'x': 3 * r.standard_normal(rows + (n,)), 'targets': ids(r, rows, n), 'p': r.standard_normal(rows + (n,)),
-                'loss': r.standard_normal(rows + (1,))}
+        return {
+            'x': 3 * r.standard_normal(rows + (n,)),
+            'targets': ids(r, rows, n),
+            'p': r.standard_normal(rows + (n,)),
+            'loss': r.standard_normal(rows + (1,)),
+        }
 
     @staticmethod
     def expected(a):
@@ -553,8 +737,12 @@ class softmax_ce_deriv(Case):
 
     @staticmethod
     def arguments(r, rows, n):
-        return {'p': softmax(r.standard_normal(rows + (n,))), 'targets': ids(r, rows, n), 'dloss': r.standard_normal(rows + (1,)),
-                'dx': r.standard_normal(rows + (n,))}
+        return {
+            'p': softmax(r.standard_normal(rows + (n,))),
+            'targets': ids(r, rows, n),
+            'dloss': r.standard_normal(rows + (1,)),
+            'dx': r.standard_normal(rows + (n,)),
+        }
 
     @staticmethod
     def expected(a):
@@ -570,7 +758,12 @@ class dropout(Case):
     @staticmethod
     def arguments(r, *shape_and_probability):
         *shape, p = shape_and_probability
-        return {'drop_prob': p, 'x': r.standard_normal(shape), 'mask': r.standard_normal(shape), 'y': r.standard_normal(shape)}
+        return {
+            'drop_prob': p,
+            'x': r.standard_normal(shape),
+            'mask': r.standard_normal(shape),
+            'y': r.standard_normal(shape),
+        }
 
     @staticmethod
     def expected(a):
@@ -584,7 +777,12 @@ class sgd_step(Case):
 
     @staticmethod
     def arguments(r, n):
-        return {'rate': 0.125, 'g': r.standard_normal(n), 'update': r.standard_normal(n), 'p': r.standard_normal(n)}
+        return {
+            'rate': 0.125,
+            'g': r.standard_normal(n),
+            'update': r.standard_normal(n),
+            'p': r.standard_normal(n),
+        }
 
     @staticmethod
     def expected(a):
@@ -597,7 +795,13 @@ class momentum_step(Case):
 
     @staticmethod
     def arguments(r, n):
-        return {'rate': 0.125, 'momentum': 0.75, 'g': r.standard_normal(n), 'v': r.standard_normal(n), 'p': r.standard_normal(n)}
+        return {
+            'rate': 0.125,
+            'momentum': 0.75,
+            'g': r.standard_normal(n),
+            'v': r.standard_normal(n),
+            'p': r.standard_normal(n),
+        }
 
     @staticmethod
     def expected(a):

@@ -70,17 +70,17 @@ def check(name, expected, arguments, dtype):
 
 
 def pitched(a):
-    """A view of the same numbers whose rows do not follow each other (columns of a wider array full of NaN)."""
+    """The same numbers as columns of a wider array full of NaN."""
     if a.ndim == 0 or a.ndim == 1:
         return a.copy()
     wide = np.full(a.shape[:-1] + (a.shape[-1] + 3,), np.nan, a.dtype)
-    view = wide[..., 1:1 + a.shape[-1]]
+    view = wide[..., 1 : 1 + a.shape[-1]]
     view[...] = a
     return view
 
 
 def gapped(a):
-    """Rows of whole first items, with a gap between them (as one of two layers side by side in one buffer)."""
+    """Whole first items with a gap between them, like two layers side by side in one buffer."""
     if a.ndim < 2 or a.size == 0:
         return a.copy()
     wide = np.full((a.shape[0], a[0].size + 5), np.nan, a.dtype)
@@ -99,14 +99,24 @@ def reverse(a):
     return a[::-1].copy()[::-1] if a.ndim else a.copy()
 
 
-LAYOUTS = {'packed': np.copy, 'pitched': pitched, 'gapped': gapped, 'swapped': swapped, 'reverse': reverse}
+LAYOUTS = {
+    'packed': np.copy,
+    'pitched': pitched,
+    'gapped': gapped,
+    'swapped': swapped,
+    'reverse': reverse,
+}
 
 
 def label(*parts):
     return '-'.join(map(str, parts)).replace(' ', '')
 
 
-ALL = [pytest.param(name, shape, id=label(name, *shape)) for name, case in CASES.items() for shape in case.shapes]
+ALL = [
+    pytest.param(name, shape, id=label(name, *shape))
+    for name, case in CASES.items()
+    for shape in case.shapes
+]
 IN_PLACE = [
     pytest.param(name, shape, pair, id=label(name, *shape, pair[1]))
     for name, case in CASES.items()
@@ -143,7 +153,10 @@ def test_layouts(name, layout):
         expected = expect(name, packed)
         arrays = [k for k, v in packed.items() if isinstance(v, np.ndarray)]
         for chosen in [arrays] + [[a] for a in arrays]:
-            arguments = {k: LAYOUTS[layout if k in chosen else 'packed'](v) if k in arrays else v for k, v in packed.items()}
+            arguments = {
+                k: LAYOUTS[layout if k in chosen else 'packed'](v) if k in arrays else v
+                for k, v in packed.items()
+            }
             handler.stream.draw = DRAW
             getattr(handler, name)(**arguments)
             check(name, expected, arguments, dtype)
@@ -162,9 +175,21 @@ def test_in_place(name, shape, pair, dtype):
 
 
 SPECIAL = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0, -1.0]
-SPREADS = [name for name in CASES if name not in (
-    'generate_probability_mask', 'fill_gaussian', 'fill', 'binarize_v', 'index_m_by_v', 'softmax_ce', 'softmax_ce_deriv',
-    'maxpool2d_backward_batch')]
+SPREADS = [
+    name
+    for name in CASES
+    if name
+    not in (
+        'generate_probability_mask',
+        'fill_gaussian',
+        'fill',
+        'binarize_v',
+        'index_m_by_v',
+        'softmax_ce',
+        'softmax_ce_deriv',
+        'maxpool2d_backward_batch',
+    )
+]
 
 
 @pytest.mark.parametrize('instruction_set', INSTRUCTION_SETS)
@@ -175,16 +200,26 @@ def test_nan_and_infinity(name, instruction_set):
     handler = open_handler(dtype, instruction_set)
     for shape in CASES[name].shapes:
         arguments = make(name, dtype, shape)
-        arrays = [k for k, v in arguments.items() if isinstance(v, np.ndarray) and v.size >= len(SPECIAL)
-                  and kinds(name)[k] != 'out' and k not in CASES[name].finite]
+        arrays = [
+            k
+            for k, v in arguments.items()
+            if isinstance(v, np.ndarray)
+            and v.size >= len(SPECIAL)
+            and kinds(name)[k] != 'out'
+            and k not in CASES[name].finite
+        ]
         for i, k in enumerate(arrays):
-            arguments[k].reshape(-1)[i:i + len(SPECIAL)][:] = np.roll(SPECIAL, i)[:arguments[k].size - i]
+            arguments[k].reshape(-1)[i : i + len(SPECIAL)][:] = np.roll(SPECIAL, i)[
+                : arguments[k].size - i
+            ]
         expected = expect(name, arguments)
         handler.stream.draw = DRAW
         getattr(handler, name)(**arguments)
         for out, want in expected.items():
             got = arguments[out]
-            np.testing.assert_array_equal(np.isnan(got), np.isnan(want), err_msg='%s %r' % (name, shape))
+            np.testing.assert_array_equal(
+                np.isnan(got), np.isnan(want), err_msg='%s %r' % (name, shape)
+            )
             infinite = np.isinf(want)
             np.testing.assert_array_equal(got[infinite], want[infinite])
 
@@ -201,7 +236,9 @@ def test_nan_wins_in_max_pooling():
 
 def test_max_pooling_of_minus_infinity():
     out, argmax = np.ones((1, 1, 1, 1)), np.ones((1, 1, 1, 1))
-    open_handler(np.float64).maxpool2d_forward_batch(np.full((1, 2, 2, 1), -np.inf), (2, 2), out, 0, (1, 1), argmax)
+    open_handler(np.float64).maxpool2d_forward_batch(
+        np.full((1, 2, 2, 1), -np.inf), (2, 2), out, 0, (1, 1), argmax
+    )
     assert out == -np.inf and argmax == 0
 
 
@@ -235,7 +272,11 @@ def test_threads_do_not_change_large_products_and_convolutions(threads):
     for n in (1, 2, 5):
         threads(n)
         handler = open_handler(np.float32)
-        out, y, dw = np.zeros((500, 600), np.float32), np.zeros((37, 16, 16, 24), np.float32), np.zeros_like(w)
+        out, y, dw = (
+            np.zeros((500, 600), np.float32),
+            np.zeros((37, 16, 16, 24), np.float32),
+            np.zeros_like(w),
+        )
         dx, db = np.zeros_like(x), np.zeros(24, np.float32)
         handler.dot_mm(a, b, out)
         handler.conv2d_forward_batch(x, w, db, y, 2, (1, 1))
@@ -281,14 +322,18 @@ def test_threads_from_the_environment():
 
 
 def test_same_bits_with_a_forced_blas_kernel():
-    code = 'import test_operations as t; t.test_threads_do_not_change_large_products_and_convolutions(t._core.set_num_threads)'
+    code = (
+        'import test_operations as t; '
+        't.test_threads_do_not_change_large_products_and_convolutions(t._core.set_num_threads)'
+    )
     run_child(code, OPENBLAS_CORETYPE='Haswell')
 
 
 # ---- the numbers of 0.5 ----
 
+
 def reference_operations(handler):
-    """The calls that made data/cases/handler_operations.npz with brainstorm 0.5, in the same order."""
+    """The calls that made data/cases/handler_operations.npz with 0.5, in the same order."""
     r = np.random.RandomState(6)
     a, b = r.randn(4, 5), r.randn(4, 5)
     v, c = r.randn(1, 5), r.randn(4, 1)
@@ -306,20 +351,38 @@ def reference_operations(handler):
     op('divide_tt', a, b, z), op('mult_add_tt', a, b, b), op('modulo_tt', a, b, z)
     op('add_st', 2.5, a, z), op('mult_st', 2.5, a, z), op('mult_add_st', 2.5, a, b)
     for w in (v, c):
-        op('add_mv', a, w, z), op('mult_mv', a, w, z), op('divide_mv', a, w, z), op('subtract_mv', a, w, z)
+        (
+            op('add_mv', a, w, z),
+            op('mult_mv', a, w, z),
+            op('divide_mv', a, w, z),
+            op('subtract_mv', a, w, z),
+        )
     op('mult_mv', a, b, z)
-    op('dot_mm', a, b, np.zeros((4, 4)), transb=True), op('dot_mm', a, b, np.zeros((5, 5)), transa=True)
+    (
+        op('dot_mm', a, b, np.zeros((4, 4)), transb=True),
+        op('dot_mm', a, b, np.zeros((5, 5)), transa=True),
+    )
     op('dot_add_mm', a, b.T, np.ones((4, 4)))
     op('sum_t', a, 0, np.zeros((1, 5))), op('sum_t', a, 1, np.zeros((4, 1)))
     op('sum_t', a, 0, np.zeros(5)), op('sum_t', a, None, np.zeros(()))
     op('clip_t', a, -0.3, 0.4, z), op('softmax_m', a, z)
-    ids = np.array([[1.], [0.], [4.], [2.]])
+    ids = np.array([[1.0], [0.0], [4.0], [2.0]])
     op('binarize_v', ids, z), op('index_m_by_v', a, ids, np.zeros((4, 1)))
     op('broadcast_t', c, 1, z), op('merge_tt', a, b[:, :2], np.zeros((4, 7)))
     cond = (r.rand(4, 5) > 0.5) * 1.0
     copied, added, filled = b.copy(), b.copy(), b.copy()
-    handler.copy_to_if(a, copied, cond), handler.add_into_if(a, added, cond), handler.fill_if(filled, 3.0, cond)
-    out.update(copy_to_if=copied, add_into_if=added, fill_if=filled, split_a=np.ones((4, 3)), split_b=np.ones((4, 2)))
+    (
+        handler.copy_to_if(a, copied, cond),
+        handler.add_into_if(a, added, cond),
+        handler.fill_if(filled, 3.0, cond),
+    )
+    out.update(
+        copy_to_if=copied,
+        add_into_if=added,
+        fill_if=filled,
+        split_a=np.ones((4, 3)),
+        split_b=np.ones((4, 2)),
+    )
     handler.split_add_tt(a, out['split_a'], out['split_b'])
     for name in ('tanh', 'sigmoid', 'rel', 'el'):
         y, dx = np.zeros((4, 5)), np.zeros((4, 5))
@@ -327,7 +390,9 @@ def reference_operations(handler):
         getattr(handler, name + '_deriv')(a, y, b, dx)
         out[name + '_deriv'] = dx
     with np.errstate(all='ignore'):
-        out['finite'] = np.array([handler.is_fully_finite(a), handler.is_fully_finite(a / 0.0)], dtype=float)
+        out['finite'] = np.array(
+            [handler.is_fully_finite(a), handler.is_fully_finite(a / 0.0)], dtype=float
+        )
     return out
 
 
@@ -337,10 +402,13 @@ def test_reference_numbers():
     with np.load(path) as reference:
         assert set(reference.files) == set(got)
         for key in reference.files:
-            np.testing.assert_allclose(got[key], reference[key], rtol=1e-12, atol=1e-13, err_msg=key)
+            np.testing.assert_allclose(
+                got[key], reference[key], rtol=1e-12, atol=1e-13, err_msg=key
+            )
 
 
 # ---- arguments ----
+
 
 def test_other_dtypes_are_computed_in_the_handlers_dtype():
     handler = open_handler(np.float32)
@@ -393,7 +461,11 @@ def test_wrong_shapes(name):
         if len(arrays) == 1:
             continue
         arguments = make(name, np.float32, shape)
-        arguments[k] = np.zeros(tuple(np.array(arguments[k].shape) + 1), np.float32) if arguments[k].ndim else np.zeros(2, np.float32)
+        arguments[k] = (
+            np.zeros(tuple(np.array(arguments[k].shape) + 1), np.float32)
+            if arguments[k].ndim
+            else np.zeros(2, np.float32)
+        )
         with pytest.raises(ValueError, match=name):
             getattr(handler, name)(**arguments)
 
@@ -417,14 +489,14 @@ def test_outputs_must_be_arrays(name):
 
 
 def overlapping_arguments(name, out, other):
-    """Arguments in which the two share memory without being the same view, or None if their sizes do not allow it."""
+    """Arguments in which the two share memory without being the same view; None if too small."""
     arguments = make(name, np.float32, CASES[name].shapes[-1])
     a, b = arguments[out], arguments[other]
     if min(a.size, b.size) < 2:
         return None
     memory = np.zeros(a.size + b.size, np.float32)
-    arguments[out] = memory[:a.size].reshape(a.shape)
-    arguments[other] = memory[a.size - 1:a.size - 1 + b.size].reshape(b.shape)
+    arguments[out] = memory[: a.size].reshape(a.shape)
+    arguments[other] = memory[a.size - 1 : a.size - 1 + b.size].reshape(b.shape)
     return arguments
 
 
@@ -482,26 +554,32 @@ def test_argmax_out_of_range():
             handler.maxpool2d_backward_batch(**arguments)
 
 
-@pytest.mark.parametrize('call, error', [
-    (lambda h, a: h.add_tt(a, a), TypeError),
-    (lambda h, a: h.add_tt(a, a, a, a), TypeError),
-    (lambda h, a: h.add_tt(a, a, a, out=a), TypeError),
-    (lambda h, a: h.add_tt(a, b=a, oux=a), TypeError),
-    (lambda h, a: h.add_st('x', a, a), TypeError),
-    (lambda h, a: h.add_tt(a * 1j, a, a), TypeError),
-    (lambda h, a: h.sum_t(a, 2, a), ValueError),
-    (lambda h, a: h.sum_t(a, -1, a), ValueError),
-    (lambda h, a: h.broadcast_t(a, 7, a), ValueError),
-    (lambda h, a: h.linear_act(a, a, a, a, 'relu'), ValueError),
-    (lambda h, a: h.avgpool2d_forward_batch(a, (2,), a, 0, (1, 1)), ValueError),
-    (lambda h, a: h.avgpool2d_forward_batch(a, 2, a, 0, (1, 1)), TypeError),
-])
+@pytest.mark.parametrize(
+    'call, error',
+    [
+        (lambda h, a: h.add_tt(a, a), TypeError),
+        (lambda h, a: h.add_tt(a, a, a, a), TypeError),
+        (lambda h, a: h.add_tt(a, a, a, out=a), TypeError),
+        (lambda h, a: h.add_tt(a, b=a, oux=a), TypeError),
+        (lambda h, a: h.add_st('x', a, a), TypeError),
+        (lambda h, a: h.add_tt(a * 1j, a, a), TypeError),
+        (lambda h, a: h.sum_t(a, 2, a), ValueError),
+        (lambda h, a: h.sum_t(a, -1, a), ValueError),
+        (lambda h, a: h.broadcast_t(a, 7, a), ValueError),
+        (lambda h, a: h.linear_act(a, a, a, a, 'relu'), ValueError),
+        (lambda h, a: h.avgpool2d_forward_batch(a, (2,), a, 0, (1, 1)), ValueError),
+        (lambda h, a: h.avgpool2d_forward_batch(a, 2, a, 0, (1, 1)), TypeError),
+    ],
+)
 def test_wrong_calls(call, error):
     with pytest.raises(error):
         call(open_handler(np.float32), np.zeros((2, 3), np.float32))
 
 
-@pytest.mark.parametrize('window, stride, padding', [((0, 2), (1, 1), 0), ((2, 2), (0, 1), 0), ((2, 2), (1, -1), 0), ((2, 2), (1, 1), -1)])
+@pytest.mark.parametrize(
+    'window, stride, padding',
+    [((0, 2), (1, 1), 0), ((2, 2), (0, 1), 0), ((2, 2), (1, -1), 0), ((2, 2), (1, 1), -1)],
+)
 def test_wrong_windows(window, stride, padding):
     handler = open_handler(np.float32)
     a = np.zeros((1, 4, 4, 1), np.float32)
@@ -511,6 +589,7 @@ def test_wrong_windows(window, stride, padding):
 
 # ---- handlers ----
 
+
 def test_handler_attributes():
     stream = _core.RandomStream(5)
     handler = _core.Handler('cpu', 'float64', stream)
@@ -519,7 +598,11 @@ def test_handler_attributes():
     assert handler.stream is other
     with pytest.raises(TypeError):
         handler.stream = 5
-    for args, error in [(('gpu?', np.float32, stream), KeyError), (('cpu', np.int32, stream), TypeError), (('cpu', np.float32, 1), TypeError)]:
+    for args, error in [
+        (('gpu?', np.float32, stream), KeyError),
+        (('cpu', np.int32, stream), TypeError),
+        (('cpu', np.float32, 1), TypeError),
+    ]:
         with pytest.raises(error):
             _core.Handler(*args)
 
@@ -616,7 +699,7 @@ def test_number_of_threads(threads):
 
 @pytest.mark.parametrize('name', CASES)
 def test_memory_runs_out(name):
-    """The n-th allocation fails, for n = 1, 2, ... until there is success: MemoryError, and nothing else happens."""
+    """The n-th allocation fails, for n = 1, 2, ... until success: MemoryError each time."""
     shape = CASES[name].shapes[-1]
     for n in range(1, 50):
         handler = open_handler(np.float32)

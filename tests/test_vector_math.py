@@ -1,4 +1,4 @@
-"""The error bounds that csrc/handlers/cpu/vmath.h states, in units in the last place, on every instruction set."""
+"""The error bounds of csrc/handlers/cpu/vmath.h, in units in the last place."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def handler_of(request, monkeypatch):
 
 
 def inputs(dtype):
-    """Numbers of every magnitude, dense where the functions bend, and around the places where they saturate."""
+    """Numbers of every magnitude, dense where the functions bend and where they saturate."""
     r = np.random.default_rng(0)
     high = 1000 if dtype is np.float64 else 150
     magnitudes = np.exp2(r.uniform(-60, np.log2(high), 100_000))
@@ -48,7 +48,9 @@ def compute(handler, name, x):
     return pairs[:, 0] / pairs[:, 1]
 
 
-@pytest.mark.skipif(np.finfo(np.longdouble).nmant <= 52, reason='needs a long double wider than double')
+@pytest.mark.skipif(
+    np.finfo(np.longdouble).nmant <= 52, reason='needs a long double wider than double'
+)
 @pytest.mark.parametrize('dtype', [np.float32, np.float64])
 @pytest.mark.parametrize('name', ['sigmoid', 'tanh', 'el'])
 def test_bounds(name, dtype, handler_of):
@@ -64,7 +66,9 @@ def test_bounds(name, dtype, handler_of):
     assert error[worst] <= BOUNDS[name], (name, x[finite][worst], got[finite][worst], error[worst])
 
 
-@pytest.mark.skipif(np.finfo(np.longdouble).nmant <= 52, reason='needs a long double wider than double')
+@pytest.mark.skipif(
+    np.finfo(np.longdouble).nmant <= 52, reason='needs a long double wider than double'
+)
 @pytest.mark.parametrize('dtype', [np.float32, np.float64])
 def test_exp_inside_softmax(dtype, handler_of):
     """exp itself, two roundings of the division by the sum included on each side."""
@@ -86,7 +90,9 @@ def test_special_values(dtype, handler_of):
         'rel': [np.nan, np.inf, 0, 0.0, 0.0, 1e30, 0],
     }
     for name, values in want.items():
-        np.testing.assert_array_equal(compute(handler, name, x), np.array(values, dtype), err_msg=name)
+        np.testing.assert_array_equal(
+            compute(handler, name, x), np.array(values, dtype), err_msg=name
+        )
     assert np.signbit(compute(handler, 'tanh', x))[4]
 
 

@@ -1,11 +1,13 @@
 /* parallel.c - the thread pool.
  *
- * A job is a row of fields and a *ticket*: generation << 32 | next task. Whoever wants a task takes the ticket by
- * compare-and-swap, which fails if the generation has changed meanwhile; so a worker that comes late to a job takes nothing,
- * and nobody needs to wait for it. The caller waits until all tasks are counted in `finished`.
+ * A job is a row of fields and a *ticket*: generation << 32 | next task. Whoever wants a task takes
+ * the ticket by compare-and-swap, which fails if the generation has changed meanwhile; so a worker
+ * that comes late to a job takes nothing, and nobody needs to wait for it. The caller waits until
+ * all tasks are counted in `finished`.
  *
- * Order of writes for a new job: close the ticket (new generation, no task left), write the fields, open the ticket. A worker
- * reads ticket, fields, ticket: if it has seen a field of a newer job, its swap on the older ticket fails. */
+ * Order of writes for a new job: close the ticket (new generation, no task left), write the fields,
+ * open the ticket. A worker reads ticket, fields, ticket: if it has seen a field of a newer job,
+ * its swap on the older ticket fails. */
 #include "base/parallel.h"
 
 #include <pthread.h>
@@ -15,9 +17,12 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { SPIN_WORKER = 4000, SPIN_CALLER = 2000 }; /* looks before sleeping, or giving the core away */
+enum {
+    SPIN_WORKER = 4000,
+    SPIN_CALLER = 2000
+}; /* looks before sleeping, or giving the core away */
 
-#define CLOSED 0xffffffffu /* task number of a ticket without tasks */
+#define CLOSED   0xffffffffu /* task number of a ticket without tasks */
 #define OWN_LINE _Alignas(128)
 
 static struct {
@@ -26,18 +31,19 @@ static struct {
     OWN_LINE _Atomic(bs_task *) task;  /* the job */
     _Atomic(void *) context;
     _Atomic uint32_t n;
-    atomic_int threads;                /* workers with a larger number leave this job alone */
-    OWN_LINE atomic_int busy;          /* somebody runs a job; guards n_workers */
-    int n_workers;                     /* started in this process */
-    atomic_int n_threads;              /* 0: not decided yet */
+    atomic_int threads;       /* workers with a larger number leave this job alone */
+    OWN_LINE atomic_int busy; /* somebody runs a job; guards n_workers */
+    int n_workers;            /* started in this process */
+    atomic_int n_threads;     /* 0: not decided yet */
     OWN_LINE atomic_int sleeping;
-    pthread_mutex_t mutex;             /* for sleeping and waking only */
+    pthread_mutex_t mutex; /* for sleeping and waking only */
     pthread_cond_t wake;
 } pool = {.mutex = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
 
 static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
-static _Thread_local int current_thread; /* number of the task this thread runs; a nested call keeps it */
-static _Thread_local int told_threads;   /* what bs_num_threads has said last to this thread */
+static _Thread_local int
+    current_thread; /* number of the task this thread runs; a nested call keeps it */
+static _Thread_local int told_threads; /* what bs_num_threads has said last to this thread */
 
 static void pause_briefly(void)
 {
@@ -81,7 +87,8 @@ static void *worker(void *argument)
     const int thread = (int)(intptr_t)argument;
     uint32_t seen = 0; /* generations start at 1 */
     for (;;) {
-        for (int spin = 0; generation(atomic_load_explicit(&pool.ticket, memory_order_acquire)) == seen; spin++) {
+        for (int spin = 0;
+             generation(atomic_load_explicit(&pool.ticket, memory_order_acquire)) == seen; spin++) {
             if (spin < SPIN_WORKER) {
                 pause_briefly();
                 continue;
@@ -126,7 +133,8 @@ static void start_workers(int wanted)
     pthread_sigmask(SIG_SETMASK, &all, &before);
     while (pool.n_workers < wanted) {
         pthread_t thread;
-        if (pthread_create(&thread, &attributes, worker, (void *)(intptr_t)(pool.n_workers + 1)) != 0)
+        if (pthread_create(&thread, &attributes, worker, (void *)(intptr_t)(pool.n_workers + 1)) !=
+            0)
             break;
         pool.n_workers++;
     }
@@ -161,7 +169,8 @@ static void open_job(int64_t n, bs_task *task, void *context, int threads)
 
 void bs_parallel(int64_t n, bs_task *task, void *context)
 {
-    /* The caller may have cut its scratch by what it was told, so no more threads than that may come. */
+    /* The caller may have cut its scratch by what it was told, so no more threads than that may
+     * come. */
     const int now = told_threads ? atomic_load(&pool.n_threads) : bs_num_threads();
     const int threads = now < told_threads ? now : told_threads;
     BS_ASSERT(n < CLOSED);
@@ -216,7 +225,8 @@ int bs_num_threads(void)
 bs_status bs_set_num_threads(int n, bs_error *err)
 {
     if (n < 1 || n > BS_MAX_THREADS)
-        return bs_fail(err, BS_VALUE, "the number of threads is %d, expected 1 to %d", n, BS_MAX_THREADS);
+        return bs_fail(err, BS_VALUE, "the number of threads is %d, expected 1 to %d", n,
+                       BS_MAX_THREADS);
     atomic_store(&pool.n_threads, n);
     told_threads = n;
     return BS_OK;

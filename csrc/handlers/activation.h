@@ -3,8 +3,16 @@
 #define BS_HANDLERS_ACTIVATION_H
 
 /* The order is that of bs_activation_names. */
-typedef enum bs_activation { BS_LINEAR, BS_REL, BS_TANH, BS_SIGMOID, BS_EL, BS_N_ACTIVATIONS } bs_activation;
+typedef enum bs_activation {
+    BS_LINEAR,
+    BS_REL,
+    BS_TANH,
+    BS_SIGMOID,
+    BS_EL,
+    BS_N_ACTIVATIONS
+} bs_activation;
 
-extern const char *const bs_activation_names[BS_N_ACTIVATIONS]; /* "linear", "rel", "tanh", "sigmoid", "el" */
+extern const char
+    *const bs_activation_names[BS_N_ACTIVATIONS]; /* "linear", "rel", "tanh", "sigmoid", "el" */
 
 #endif

@@ -1,4 +1,5 @@
-/* check.c - the rules of ops.def. A rule finds its arrays by the names of the arguments, so it serves every row that uses it. */
+/* check.c - the rules of ops.def. A rule finds its arrays by the names of the arguments, so it
+ * serves every row that uses it. */
 #include "handlers/check.h"
 
 #include <stdio.h>
@@ -44,17 +45,19 @@ static int nth_array(const bs_op_info *op, int n)
     return arg;
 }
 
-static bs_status bad_shape(const bs_op_info *op, const bs_value *values, int arg, const char *expected, bs_error *err)
+static bs_status bad_shape(const bs_op_info *op, const bs_value *values, int arg,
+                           const char *expected, bs_error *err)
 {
     char got[96];
     const bs_array *a = &values[arg].array;
     bs_dims_text(got, sizeof got, a->ndim, a->dim);
-    return bs_fail(err, BS_VALUE, "%s: '%s' has shape %s, expected %s", op->name, op->args[arg].name, got, expected);
+    return bs_fail(err, BS_VALUE, "%s: '%s' has shape %s, expected %s", op->name,
+                   op->args[arg].name, got, expected);
 }
 
 /* The argument must have exactly this shape. */
-static bs_status want_dims(const bs_op_info *op, const bs_value *values, int arg, int ndim, const int64_t *dim,
-                           bs_error *err)
+static bs_status want_dims(const bs_op_info *op, const bs_value *values, int arg, int ndim,
+                           const int64_t *dim, bs_error *err)
 {
     const bs_array want = bs_array_packed(NULL, BS_F32, ndim, dim);
     char expected[96];
@@ -64,7 +67,8 @@ static bs_status want_dims(const bs_op_info *op, const bs_value *values, int arg
     return bad_shape(op, values, arg, expected, err);
 }
 
-static bs_status want_ndim(const bs_op_info *op, const bs_value *values, int arg, int ndim, bs_error *err)
+static bs_status want_ndim(const bs_op_info *op, const bs_value *values, int arg, int ndim,
+                           bs_error *err)
 {
     char expected[32];
     if (values[arg].array.ndim == ndim)
@@ -74,8 +78,8 @@ static bs_status want_ndim(const bs_op_info *op, const bs_value *values, int arg
 }
 
 /* The argument must have the shape of a, but for the size of its last dimension. */
-static bs_status want_rows_of(const bs_op_info *op, const bs_value *values, int arg, const bs_array *a, int64_t last,
-                              bs_error *err)
+static bs_status want_rows_of(const bs_op_info *op, const bs_value *values, int arg,
+                              const bs_array *a, int64_t last, bs_error *err)
 {
     int64_t dim[BS_MAX_NDIM];
     memcpy(dim, a->dim, sizeof dim);
@@ -104,7 +108,8 @@ static bs_status check_vector(const bs_op_info *op, const bs_value *values, int 
     const int64_t rows = m->dim[0], cols = m->dim[1];
     if ((v->ndim == 1 && v->dim[0] == cols) || (full && bs_same_shape(v, m)))
         return BS_OK;
-    if (v->ndim == 2 && ((v->dim[0] == 1 && v->dim[1] == cols) || (v->dim[0] == rows && v->dim[1] == 1)))
+    if (v->ndim == 2 &&
+        ((v->dim[0] == 1 && v->dim[1] == cols) || (v->dim[0] == rows && v->dim[1] == 1)))
         return BS_OK;
     snprintf(expected, sizeof expected, "(1, %lld) or (%lld, 1)", (long long)cols, (long long)rows);
     return bad_shape(op, values, v_at, expected, err);
@@ -124,12 +129,14 @@ bs_status bs_check_product(const bs_op_info *op, const bs_value *values, bs_erro
 {
     const int a_at = position(op, "a"), b_at = position(op, "b");
     const bs_array *a = &values[a_at].array, *b = &values[b_at].array;
-    const int ta = value_of(op, values, "transa")->integer != 0, tb = value_of(op, values, "transb")->integer != 0;
+    const int ta = value_of(op, values, "transa")->integer != 0,
+              tb = value_of(op, values, "transb")->integer != 0;
     BS_TRY(want_ndim(op, values, a_at, 2, err));
     BS_TRY(want_ndim(op, values, b_at, 2, err));
     const int64_t b_dim[2] = {tb ? b->dim[0] : a->dim[!ta], tb ? a->dim[!ta] : b->dim[1]};
     BS_TRY(want_dims(op, values, b_at, 2, b_dim, err));
-    return want_dims(op, values, position(op, "out"), 2, (const int64_t[]){a->dim[ta], b->dim[!tb]}, err);
+    return want_dims(op, values, position(op, "out"), 2, (const int64_t[]){a->dim[ta], b->dim[!tb]},
+                     err);
 }
 
 bs_status bs_check_sum(const bs_op_info *op, const bs_value *values, bs_error *err)
@@ -140,9 +147,12 @@ bs_status bs_check_sum(const bs_op_info *op, const bs_value *values, bs_error *e
     if (axis == BS_ALL_AXES)
         return bs_count(out) == 1 ? BS_OK : bad_shape(op, values, out_at, "one element", err);
     if (axis < 0 || axis > 1 || axis >= a->ndim || a->ndim > 2)
-        return bs_fail(err, BS_VALUE, "%s: axis %lld of an array with %d dimensions, expected None, 0 or 1 of one or two",
-                       op->name, (long long)axis, a->ndim);
-    int64_t kept[2] = {a->dim[0], a->ndim > 1 ? a->dim[1] : 1}, rest[1] = {a->ndim > 1 ? a->dim[1 - axis] : 1};
+        return bs_fail(
+            err, BS_VALUE,
+            "%s: axis %lld of an array with %d dimensions, expected None, 0 or 1 of one or two",
+            op->name, (long long)axis, a->ndim);
+    int64_t kept[2] = {a->dim[0], a->ndim > 1 ? a->dim[1] : 1},
+            rest[1] = {a->ndim > 1 ? a->dim[1 - axis] : 1};
     kept[axis] = 1;
     if (out->ndim == a->ndim)
         return want_dims(op, values, out_at, a->ndim, kept, err);
@@ -156,7 +166,8 @@ bs_status bs_check_broadcast(const bs_op_info *op, const bs_value *values, bs_er
     const int64_t axis = value_of(op, values, "axis")->integer;
     int64_t dim[BS_MAX_NDIM];
     if (axis < 0 || axis >= a->ndim)
-        return bs_fail(err, BS_VALUE, "%s: axis %lld of an array with %d dimensions", op->name, (long long)axis, a->ndim);
+        return bs_fail(err, BS_VALUE, "%s: axis %lld of an array with %d dimensions", op->name,
+                       (long long)axis, a->ndim);
     memcpy(dim, a->dim, sizeof dim);
     dim[axis] = 1;
     BS_TRY(want_dims(op, values, a_at, a->ndim, dim, err));
@@ -166,10 +177,11 @@ bs_status bs_check_broadcast(const bs_op_info *op, const bs_value *values, bs_er
 }
 
 /* `whole` is `first` and `second` side by side. */
-static bs_status check_joined(const bs_op_info *op, const bs_value *values, const char *whole, const char *first,
-                              const char *second, bs_error *err)
+static bs_status check_joined(const bs_op_info *op, const bs_value *values, const char *whole,
+                              const char *first, const char *second, bs_error *err)
 {
-    const int first_at = position(op, first), second_at = position(op, second), whole_at = position(op, whole);
+    const int first_at = position(op, first), second_at = position(op, second),
+              whole_at = position(op, whole);
     const bs_array *a = &values[first_at].array, *b = &values[second_at].array;
     if (a->ndim < 1)
         return bad_shape(op, values, first_at, "at least one dimension", err);
@@ -211,29 +223,33 @@ static int64_t places(int64_t n, int64_t window, int64_t stride, int64_t padding
 }
 
 /* Checks padding, stride and window, and that `out` is (N, H', W', filters). */
-static bs_status check_window(const bs_op_info *op, const bs_value *values, int out_at, const int64_t window[2],
-                              int64_t filters, bs_error *err)
+static bs_status check_window(const bs_op_info *op, const bs_value *values, int out_at,
+                              const int64_t window[2], int64_t filters, bs_error *err)
 {
     const bs_array *in = array_of(op, values, "inputs");
     const int64_t padding = value_of(op, values, "padding")->integer;
     const int64_t *stride = value_of(op, values, "stride")->pair;
     if (window[0] < 1 || window[1] < 1)
-        return bs_fail(err, BS_VALUE, "%s: the window is (%lld, %lld), expected sizes above 0", op->name,
-                       (long long)window[0], (long long)window[1]);
+        return bs_fail(err, BS_VALUE, "%s: the window is (%lld, %lld), expected sizes above 0",
+                       op->name, (long long)window[0], (long long)window[1]);
     if (stride[0] < 1 || stride[1] < 1)
-        return bs_fail(err, BS_VALUE, "%s: the stride is (%lld, %lld), expected sizes above 0", op->name,
-                       (long long)stride[0], (long long)stride[1]);
+        return bs_fail(err, BS_VALUE, "%s: the stride is (%lld, %lld), expected sizes above 0",
+                       op->name, (long long)stride[0], (long long)stride[1]);
     if (padding < 0)
-        return bs_fail(err, BS_VALUE, "%s: the padding is %lld, expected 0 or more", op->name, (long long)padding);
+        return bs_fail(err, BS_VALUE, "%s: the padding is %lld, expected 0 or more", op->name,
+                       (long long)padding);
     const int64_t dim[4] = {in->dim[0], places(in->dim[1], window[0], stride[0], padding),
                             places(in->dim[2], window[1], stride[1], padding), filters};
     return want_dims(op, values, out_at, 4, dim, err);
 }
 
-static bs_status check_conv(const bs_op_info *op, const bs_value *values, const char *out, const char *bias, bs_error *err)
+static bs_status check_conv(const bs_op_info *op, const bs_value *values, const char *out,
+                            const char *bias, bs_error *err)
 {
-    const int in_at = position(op, "inputs"), w_at = position(op, "weights"), bias_at = position(op, bias);
-    const bs_array *in = &values[in_at].array, *w = &values[w_at].array, *b = &values[bias_at].array;
+    const int in_at = position(op, "inputs"), w_at = position(op, "weights"),
+              bias_at = position(op, bias);
+    const bs_array *in = &values[in_at].array, *w = &values[w_at].array,
+                   *b = &values[bias_at].array;
     BS_TRY(want_ndim(op, values, in_at, 4, err));
     BS_TRY(want_ndim(op, values, w_at, 4, err));
     BS_TRY(want_rows_of(op, values, w_at, w, in->dim[3], err));
@@ -252,8 +268,10 @@ bs_status bs_check_conv_forward(const bs_op_info *op, const bs_value *values, bs
 bs_status bs_check_conv_backward(const bs_op_info *op, const bs_value *values, bs_error *err)
 {
     BS_TRY(check_conv(op, values, "out_deltas", "bias_deltas", err));
-    BS_TRY(want_dims(op, values, position(op, "in_deltas"), 4, array_of(op, values, "inputs")->dim, err));
-    return want_dims(op, values, position(op, "weight_deltas"), 4, array_of(op, values, "weights")->dim, err);
+    BS_TRY(want_dims(op, values, position(op, "in_deltas"), 4, array_of(op, values, "inputs")->dim,
+                     err));
+    return want_dims(op, values, position(op, "weight_deltas"), 4,
+                     array_of(op, values, "weights")->dim, err);
 }
 
 bs_status bs_check_pool(const bs_op_info *op, const bs_value *values, bs_error *err)
@@ -267,7 +285,8 @@ bs_status bs_check_pool(const bs_op_info *op, const bs_value *values, bs_error *
         if (arg == in_at || strcmp(op->args[arg].name, "in_deltas") == 0)
             BS_TRY(want_dims(op, values, arg, 4, in->dim, err));
         else
-            BS_TRY(check_window(op, values, arg, value_of(op, values, "window")->pair, in->dim[3], err));
+            BS_TRY(check_window(op, values, arg, value_of(op, values, "window")->pair, in->dim[3],
+                                err));
     }
     return BS_OK;
 }
@@ -275,18 +294,21 @@ bs_status bs_check_pool(const bs_op_info *op, const bs_value *values, bs_error *
 bs_status bs_check_linear(const bs_op_info *op, const bs_value *values, bs_error *err)
 {
     const int x_at = position(op, "x"), w_at = position(op, "w"), bias_at = position(op, "bias");
-    const bs_array *x = &values[x_at].array, *w = &values[w_at].array, *bias = &values[bias_at].array;
+    const bs_array *x = &values[x_at].array, *w = &values[w_at].array,
+                   *bias = &values[bias_at].array;
     BS_TRY(want_ndim(op, values, x_at, 2, err));
     BS_TRY(want_ndim(op, values, w_at, 2, err));
     BS_TRY(want_rows_of(op, values, w_at, w, x->dim[1], err));
     if (!(bias->ndim == 2 && bias->dim[0] == 1 && bias->dim[1] == w->dim[0]))
         BS_TRY(want_dims(op, values, bias_at, 1, w->dim, err));
-    return want_dims(op, values, position(op, "y"), 2, (const int64_t[]){x->dim[0], w->dim[0]}, err);
+    return want_dims(op, values, position(op, "y"), 2, (const int64_t[]){x->dim[0], w->dim[0]},
+                     err);
 }
 
 /* `wide` arrays are (..., C), `narrow` ones (..., 1). */
-static bs_status check_rows(const bs_op_info *op, const bs_value *values, const char *wide, const char *wide_2,
-                            const char *narrow, const char *narrow_2, bs_error *err)
+static bs_status check_rows(const bs_op_info *op, const bs_value *values, const char *wide,
+                            const char *wide_2, const char *narrow, const char *narrow_2,
+                            bs_error *err)
 {
     const int wide_at = position(op, wide);
     const bs_array *a = &values[wide_at].array;
@@ -317,13 +339,15 @@ static int works_in_place(const bs_op_info *op)
 static bs_status check_overlap(const bs_op_info *op, const bs_value *values, int out, bs_error *err)
 {
     for (int arg = 0; arg < op->n_args; arg++) {
-        if (arg == out || !is_array(op, arg) || !bs_overlaps(&values[arg].array, &values[out].array))
+        if (arg == out || !is_array(op, arg) ||
+            !bs_overlaps(&values[arg].array, &values[out].array))
             continue;
         const int same = bs_is_same_view(&values[arg].array, &values[out].array);
         if (same && works_in_place(op) && !is_output(op, arg))
             continue;
         return bs_fail(err, BS_VALUE, "%s: '%s' %s '%s'", op->name, op->args[out].name,
-                       same ? "may not be the same array as" : "partly overlaps", op->args[arg].name);
+                       same ? "may not be the same array as" : "partly overlaps",
+                       op->args[arg].name);
     }
     return BS_OK;
 }

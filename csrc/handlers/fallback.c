@@ -1,5 +1,5 @@
-/* fallback.c - each optional operation (a fusion) in terms of required ones, for handlers that do not fuse it.
- * They run through the forwarders, so a failure stops the rest. */
+/* fallback.c - each optional operation (a fusion) in terms of required ones, for handlers that do
+ * not fuse it. They run through the forwarders, so a failure stops the rest. */
 #include "handlers/fallback.h"
 
 static bs_array as_row(const bs_array *vector) /* (N,) or (1, N) -> (1, N) */
@@ -74,8 +74,8 @@ static void momentum_step(bs_handler *h, double rate, double momentum, bs_a_ g, 
 }
 
 #define FILL_REQUIRED(name)
-#define FILL_OPTIONAL(name) \
-    if (!ops->name)         \
+#define FILL_OPTIONAL(name)                                                                        \
+    if (!ops->name)                                                                                \
         ops->name = name;
 
 void bs_fallback_fill(bs_ops *ops)

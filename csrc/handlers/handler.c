@@ -1,14 +1,17 @@
-/* handler.c - opening devices, and what a handle carries: the sticky error, the random stream, scratch memory.
+/* handler.c - opening devices, and what a handle carries: the sticky error, the random stream,
+ * scratch memory.
  *
- * Scratch is a stack over a few chunks. Chunks are kept until the handle is closed, and the same sequence of marks, takes and
- * releases finds the same places again, so a second pass at a size allocates nothing. */
+ * Scratch is a stack over a few chunks. Chunks are kept until the handle is closed, and the same
+ * sequence of marks, takes and releases finds the same places again, so a second pass at a size
+ * allocates nothing. */
 #include "handlers/handler.h"
 
 #include <string.h>
 
 #include "handlers/fallback.h"
 
-const char *const bs_activation_names[BS_N_ACTIVATIONS] = {"linear", "rel", "tanh", "sigmoid", "el"};
+const char *const bs_activation_names[BS_N_ACTIVATIONS] = {"linear", "rel", "tanh", "sigmoid",
+                                                           "el"};
 
 /* ---- the list of handlers ---- */
 
@@ -43,16 +46,18 @@ const char *bs_handler_info(const char *name, const char *key)
 
 static bs_status check_holes(const bs_device *device, bs_error *err)
 {
-#define BS_OP(op, need, rule, signature, arguments, formula)                                             \
-    if (!device->ops.op)                                                                                 \
-        return bs_fail(err, BS_DEVICE, "handler '%s' has no operation '%s'", device->type->name, #op);
+#define BS_OP(op, need, rule, signature, arguments, formula)                                       \
+    if (!device->ops.op)                                                                           \
+        return bs_fail(err, BS_DEVICE, "handler '%s' has no operation '%s'", device->type->name,   \
+                       #op);
 #include "handlers/ops.def"
     if (!device->allocate || !device->write || !device->read || !device->is_fully_finite)
         return bs_fail(err, BS_DEVICE, "handler '%s' lacks a memory function", device->type->name);
     return BS_OK;
 }
 
-bs_status bs_device_open_type(bs_device **out, const bs_handler_type *type, bs_dtype dtype, bs_error *err)
+bs_status bs_device_open_type(bs_device **out, const bs_handler_type *type, bs_dtype dtype,
+                              bs_error *err)
 {
     bs_status status = BS_OK;
     bs_device *device = bs_alloc(sizeof *device);
@@ -100,7 +105,8 @@ void bs_device_release(bs_device *device)
 
 void bs_handler_init(bs_handler *h, bs_device *device, bs_stream *stream)
 {
-    *h = (bs_handler){.ops = &device->ops, .device = device, .dtype = device->dtype, .stream = stream};
+    *h = (bs_handler){
+        .ops = &device->ops, .device = device, .dtype = device->dtype, .stream = stream};
 }
 
 void bs_handler_close(bs_handler *h)
@@ -112,7 +118,10 @@ void bs_handler_close(bs_handler *h)
 
 /* ---- scratch ---- */
 
-enum { MAX_CHUNKS = sizeof ((bs_handler *)0)->scratch.chunk / sizeof(bs_block *), FIRST_CHUNK_BYTES = 1 << 16 };
+enum {
+    MAX_CHUNKS = sizeof((bs_handler *)0)->scratch.chunk / sizeof(bs_block *),
+    FIRST_CHUNK_BYTES = 1 << 16
+};
 
 bs_mark bs_scratch_mark(const bs_handler *h)
 {
@@ -171,5 +180,10 @@ bs_array bs_scratch_like(bs_handler *h, const bs_array *a)
 bs_array bs_scratch_2d(bs_handler *h, int64_t rows, int64_t cols)
 {
     void *data = bs_scratch_take(h, (size_t)(rows * cols) * bs_dtype_size(h->dtype));
-    return (bs_array){.data = data, .dim = {rows, cols}, .pitch = cols, .ndim = 2, .lead = 1, .dtype = (int8_t)h->dtype};
+    return (bs_array){.data = data,
+                      .dim = {rows, cols},
+                      .pitch = cols,
+                      .ndim = 2,
+                      .lead = 1,
+                      .dtype = (int8_t)h->dtype};
 }

@@ -1,11 +1,13 @@
 /* handler.h - operations on arrays, as layers, steppers and the network see them.
  *
- * A *device* is an opened handler: a complete table of operations plus memory functions; it keeps no state of a call, so
- * many networks and threads share one. A *handle* (bs_handler) belongs to one running program: it carries the sticky error,
- * the scratch memory and the random stream. Operations take the handle first.
+ * A *device* is an opened handler: a complete table of operations plus memory functions; it keeps
+ * no state of a call, so many networks and threads share one. A *handle* (bs_handler) belongs to
+ * one running program: it carries the sticky error, the scratch memory and the random stream.
+ * Operations take the handle first.
  *
- * An operation returns nothing. A failure (no memory for scratch, an id out of range, a lost device) is stored in the handle,
- * and from then on every forwarder bs_<operation> does nothing, so callers check once, at the end. */
+ * An operation returns nothing. A failure (no memory for scratch, an id out of range, a lost
+ * device) is stored in the handle, and from then on every forwarder bs_<operation> does nothing, so
+ * callers check once, at the end. */
 #ifndef BS_HANDLERS_HANDLER_H
 #define BS_HANDLERS_HANDLER_H
 
@@ -16,8 +18,8 @@
 
 typedef struct bs_handler bs_handler;
 
-/* Window, stride (in rows and columns) and zero padding (on each side) of an image operation. A convolution's window is the
- * shape of its weights; the two fields are not read there. */
+/* Window, stride (in rows and columns) and zero padding (on each side) of an image operation. A
+ * convolution's window is the shape of its weights; the two fields are not read there. */
 typedef struct bs_window {
     int64_t rows, cols, stride_rows, stride_cols, padding;
 } bs_window;
@@ -41,8 +43,10 @@ typedef void bs_op_AAAAI(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ c, bs_a_ d, int 
 typedef void bs_op_AAW(bs_handler *h, bs_a_ a, bs_a_ b, const bs_window *w);
 typedef void bs_op_AAAW(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ c, const bs_window *w);
 typedef void bs_op_AAAAW(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ c, bs_a_ d, const bs_window *w);
-typedef void bs_op_AAAAAW(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ c, bs_a_ d, bs_a_ e, const bs_window *w);
-typedef void bs_op_AAAAAAW(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ c, bs_a_ d, bs_a_ e, bs_a_ f, const bs_window *w);
+typedef void bs_op_AAAAAW(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ c, bs_a_ d, bs_a_ e,
+                          const bs_window *w);
+typedef void bs_op_AAAAAAW(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ c, bs_a_ d, bs_a_ e, bs_a_ f,
+                           const bs_window *w);
 
 enum { BS_ALL_AXES = -1 }; /* sum_t's axis None */
 
@@ -59,35 +63,38 @@ typedef struct bs_device bs_device;
 
 /* What a handler's folder exports: one const of this type, with a row in handlers.def. */
 typedef struct bs_handler_type {
-    const char *name;       /* "cpu" */
-    int         host_memory; /* its arrays can be read and written by the host */
-    /* Fills ops (holes allowed for OPTIONAL rows), allocate, write, read, is_fully_finite and impl. */
+    const char *name; /* "cpu" */
+    int host_memory;  /* its arrays can be read and written by the host */
+    /* Fills impl, ops (holes allowed for OPTIONAL rows) and the functions of bs_device. */
     bs_status (*open)(bs_device *device, bs_error *err);
-    void      (*close)(bs_device *device); /* also of a half-opened device; may be NULL */
-    /* A fact about this handler on this machine ("instruction_set", "instruction_sets", "blas"), or NULL. */
+    void (*close)(bs_device *device); /* also of a half-opened device; may be NULL */
+    /* A fact about this handler here ("instruction_set", "instruction_sets", "blas"), or NULL. */
     const char *(*info)(const char *key);
 } bs_handler_type;
 
 struct bs_device {
-    bs_ops                 ops;   /* complete after bs_device_open */
+    bs_ops ops; /* complete after bs_device_open */
     const bs_handler_type *type;
-    bs_dtype               dtype;
-    int64_t                references;
-    void                  *impl;  /* the handler's own */
-    bs_block *(*allocate)(bs_device *device, size_t bytes); /* zeroed, one reference, 64-byte aligned; NULL if there is no memory */
+    bs_dtype dtype;
+    int64_t references;
+    void *impl; /* the handler's own */
+    /* Zeroed memory with one reference on a 64-byte boundary; NULL if there is none. */
+    bs_block *(*allocate)(bs_device *device, size_t bytes);
     /* Copies between an array of the device and a packed host array of the same shape and dtype. */
     bs_status (*write)(bs_device *device, const bs_array *array, const void *host, bs_error *err);
     bs_status (*read)(bs_device *device, const bs_array *array, void *host, bs_error *err);
-    int       (*is_fully_finite)(bs_handler *h, const bs_array *a); /* 1 if there is no NaN and no infinity */
+    /* 1 if there is no NaN and no infinity. */
+    int (*is_fully_finite)(bs_handler *h, const bs_array *a);
 };
 
-/* Opens the handler called `name` with one reference, or fails: BS_KEY (no such handler), BS_DEVICE (a table with a hole, or
- * the handler's own reason). */
-bs_status  bs_device_open(bs_device **out, const char *name, bs_dtype dtype, bs_error *err);
+/* Opens the handler called `name` with one reference, or fails: BS_KEY (no such handler), BS_DEVICE
+ * (a table with a hole, or the handler's own reason). */
+bs_status bs_device_open(bs_device **out, const char *name, bs_dtype dtype, bs_error *err);
 /* The same for a type that needs no row in handlers.def. */
-bs_status  bs_device_open_type(bs_device **out, const bs_handler_type *type, bs_dtype dtype, bs_error *err);
+bs_status bs_device_open_type(bs_device **out, const bs_handler_type *type, bs_dtype dtype,
+                              bs_error *err);
 bs_device *bs_device_retain(bs_device *device);
-void       bs_device_release(bs_device *device); /* NULL is allowed */
+void bs_device_release(bs_device *device); /* NULL is allowed */
 
 /* Rows of handlers.def: names, NULL-terminated. */
 extern const char *const bs_handler_names[];
@@ -99,15 +106,15 @@ const char *bs_handler_info(const char *name, const char *key);
 
 struct bs_handler {
     const bs_ops *ops;
-    bs_device    *device;
-    bs_dtype      dtype;
-    bs_stream    *stream; /* borrowed; random operations take its next draw */
-    bs_error      error;  /* sticky */
+    bs_device *device;
+    bs_dtype dtype;
+    bs_stream *stream; /* borrowed; random operations take its next draw */
+    bs_error error;    /* sticky */
     struct {
         bs_block *chunk[16]; /* of growing size; kept until the handle is closed */
-        int       n_chunks;
-        int       current;   /* the chunk that is being filled; those behind it are free */
-        size_t    used;      /* bytes of the current chunk */
+        int n_chunks;
+        int current; /* the chunk that is being filled; those behind it are free */
+        size_t used; /* bytes of the current chunk */
     } scratch;
 };
 
@@ -115,40 +122,71 @@ struct bs_handler {
 void bs_handler_init(bs_handler *h, bs_device *device, bs_stream *stream);
 void bs_handler_close(bs_handler *h); /* frees the scratch */
 
-/* Scratch memory, valid until the mark taken before it is released. Content is arbitrary, start is 64-byte aligned. After the
- * first pass at a size nothing is allocated any more. No memory: NULL and the sticky error. */
-typedef struct bs_mark { int chunk; size_t used; } bs_mark;
-bs_mark  bs_scratch_mark(const bs_handler *h);
-void     bs_scratch_release(bs_handler *h, bs_mark mark);
-void    *bs_scratch_take(bs_handler *h, size_t bytes);
-bs_array bs_scratch_like(bs_handler *h, const bs_array *a);                /* packed, same shape and lead */
-bs_array bs_scratch_2d(bs_handler *h, int64_t rows, int64_t cols);         /* packed */
+/* Scratch memory, valid until the mark taken before it is released. Content is arbitrary, start is
+ * 64-byte aligned. After the first pass at a size nothing is allocated any more. No memory: NULL
+ * and the sticky error. */
+typedef struct bs_mark {
+    int chunk;
+    size_t used;
+} bs_mark;
+bs_mark bs_scratch_mark(const bs_handler *h);
+void bs_scratch_release(bs_handler *h, bs_mark mark);
+void *bs_scratch_take(bs_handler *h, size_t bytes);
+bs_array bs_scratch_like(bs_handler *h, const bs_array *a);        /* packed, same shape and lead */
+bs_array bs_scratch_2d(bs_handler *h, int64_t rows, int64_t cols); /* packed */
 
 /* ---- forwarders: bs_add_tt(h, a, b, out) and so on ---- */
 
-#define BS_CALL_(name, ...)                 \
-    {                                       \
-        if (h->error.code == BS_OK)         \
-            h->ops->name(h, __VA_ARGS__);   \
+#define BS_CALL_(name, ...)                                                                        \
+    {                                                                                              \
+        if (h->error.code == BS_OK)                                                                \
+            h->ops->name(h, __VA_ARGS__);                                                          \
     }
-#define BS_FWD_AA(n)    static inline void bs_##n(bs_handler *h, bs_a_ a, bs_a_ b) BS_CALL_(n, a, b)
-#define BS_FWD_AAA(n)   static inline void bs_##n(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ c) BS_CALL_(n, a, b, c)
-#define BS_FWD_AAAA(n)  static inline void bs_##n(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ c, bs_a_ d) BS_CALL_(n, a, b, c, d)
-#define BS_FWD_AS(n)    static inline void bs_##n(bs_handler *h, bs_a_ a, double s) BS_CALL_(n, a, s)
-#define BS_FWD_ASA(n)   static inline void bs_##n(bs_handler *h, bs_a_ a, double s, bs_a_ b) BS_CALL_(n, a, s, b)
-#define BS_FWD_ASSA(n)  static inline void bs_##n(bs_handler *h, bs_a_ a, double s, double t, bs_a_ b) BS_CALL_(n, a, s, t, b)
-#define BS_FWD_SAA(n)   static inline void bs_##n(bs_handler *h, double s, bs_a_ a, bs_a_ b) BS_CALL_(n, s, a, b)
-#define BS_FWD_SAAA(n)  static inline void bs_##n(bs_handler *h, double s, bs_a_ a, bs_a_ b, bs_a_ c) BS_CALL_(n, s, a, b, c)
-#define BS_FWD_SSA(n)   static inline void bs_##n(bs_handler *h, double s, double t, bs_a_ a) BS_CALL_(n, s, t, a)
-#define BS_FWD_SSAAA(n) static inline void bs_##n(bs_handler *h, double s, double t, bs_a_ a, bs_a_ b, bs_a_ c) BS_CALL_(n, s, t, a, b, c)
-#define BS_FWD_AIA(n)   static inline void bs_##n(bs_handler *h, bs_a_ a, int i, bs_a_ b) BS_CALL_(n, a, i, b)
-#define BS_FWD_AAAII(n) static inline void bs_##n(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ c, int i, int j) BS_CALL_(n, a, b, c, i, j)
-#define BS_FWD_AAAAI(n) static inline void bs_##n(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ c, bs_a_ d, int i) BS_CALL_(n, a, b, c, d, i)
-#define BS_FWD_AAW(n)   static inline void bs_##n(bs_handler *h, bs_a_ a, bs_a_ b, const bs_window *w) BS_CALL_(n, a, b, w)
-#define BS_FWD_AAAW(n)  static inline void bs_##n(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ c, const bs_window *w) BS_CALL_(n, a, b, c, w)
-#define BS_FWD_AAAAW(n) static inline void bs_##n(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ c, bs_a_ d, const bs_window *w) BS_CALL_(n, a, b, c, d, w)
-#define BS_FWD_AAAAAW(n) static inline void bs_##n(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ c, bs_a_ d, bs_a_ e, const bs_window *w) BS_CALL_(n, a, b, c, d, e, w)
-#define BS_FWD_AAAAAAW(n) static inline void bs_##n(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ c, bs_a_ d, bs_a_ e, bs_a_ f, const bs_window *w) BS_CALL_(n, a, b, c, d, e, f, w)
+#define BS_FWD_AA(n) static inline void bs_##n(bs_handler *h, bs_a_ a, bs_a_ b) BS_CALL_(n, a, b)
+#define BS_FWD_AAA(n)                                                                              \
+    static inline void bs_##n(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ c) BS_CALL_(n, a, b, c)
+#define BS_FWD_AAAA(n)                                                                             \
+    static inline void bs_##n(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ c, bs_a_ d)                   \
+        BS_CALL_(n, a, b, c, d)
+#define BS_FWD_AS(n) static inline void bs_##n(bs_handler *h, bs_a_ a, double s) BS_CALL_(n, a, s)
+#define BS_FWD_ASA(n)                                                                              \
+    static inline void bs_##n(bs_handler *h, bs_a_ a, double s, bs_a_ b) BS_CALL_(n, a, s, b)
+#define BS_FWD_ASSA(n)                                                                             \
+    static inline void bs_##n(bs_handler *h, bs_a_ a, double s, double t, bs_a_ b)                 \
+        BS_CALL_(n, a, s, t, b)
+#define BS_FWD_SAA(n)                                                                              \
+    static inline void bs_##n(bs_handler *h, double s, bs_a_ a, bs_a_ b) BS_CALL_(n, s, a, b)
+#define BS_FWD_SAAA(n)                                                                             \
+    static inline void bs_##n(bs_handler *h, double s, bs_a_ a, bs_a_ b, bs_a_ c)                  \
+        BS_CALL_(n, s, a, b, c)
+#define BS_FWD_SSA(n)                                                                              \
+    static inline void bs_##n(bs_handler *h, double s, double t, bs_a_ a) BS_CALL_(n, s, t, a)
+#define BS_FWD_SSAAA(n)                                                                            \
+    static inline void bs_##n(bs_handler *h, double s, double t, bs_a_ a, bs_a_ b, bs_a_ c)        \
+        BS_CALL_(n, s, t, a, b, c)
+#define BS_FWD_AIA(n)                                                                              \
+    static inline void bs_##n(bs_handler *h, bs_a_ a, int i, bs_a_ b) BS_CALL_(n, a, i, b)
+#define BS_FWD_AAAII(n)                                                                            \
+    static inline void bs_##n(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ c, int i, int j)              \
+        BS_CALL_(n, a, b, c, i, j)
+#define BS_FWD_AAAAI(n)                                                                            \
+    static inline void bs_##n(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ c, bs_a_ d, int i)            \
+        BS_CALL_(n, a, b, c, d, i)
+#define BS_FWD_AAW(n)                                                                              \
+    static inline void bs_##n(bs_handler *h, bs_a_ a, bs_a_ b, const bs_window *w)                 \
+        BS_CALL_(n, a, b, w)
+#define BS_FWD_AAAW(n)                                                                             \
+    static inline void bs_##n(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ c, const bs_window *w)        \
+        BS_CALL_(n, a, b, c, w)
+#define BS_FWD_AAAAW(n)                                                                            \
+    static inline void bs_##n(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ c, bs_a_ d,                   \
+                              const bs_window *w) BS_CALL_(n, a, b, c, d, w)
+#define BS_FWD_AAAAAW(n)                                                                           \
+    static inline void bs_##n(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ c, bs_a_ d, bs_a_ e,          \
+                              const bs_window *w) BS_CALL_(n, a, b, c, d, e, w)
+#define BS_FWD_AAAAAAW(n)                                                                          \
+    static inline void bs_##n(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ c, bs_a_ d, bs_a_ e, bs_a_ f, \
+                              const bs_window *w) BS_CALL_(n, a, b, c, d, e, f, w)
 #define BS_OP(name, need, rule, signature, arguments, formula) BS_FWD_##signature(name)
 #include "handlers/ops.def"
 

@@ -5,13 +5,13 @@
 
 #include "handlers/check.h"
 
-/* ---- calling: values in the order of the arguments -> arrays, numbers, ints and window as the C signatures take them ---- */
+/* ---- calling: values in the order of the arguments, sorted as the C signatures take them ---- */
 
 typedef struct sorted_values {
     const bs_array *a[6];
-    double          s[2];
-    int             i[2];
-    bs_window       w;
+    double s[2];
+    int i[2];
+    bs_window w;
 } sorted_values;
 
 static void sort_image_value(bs_window *w, const char *name, const bs_value *value)
@@ -50,55 +50,59 @@ static sorted_values sort(const bs_op_info *op, const bs_value *values)
     return out;
 }
 
-#define ARRAYS_2 x.a[0], x.a[1]
-#define ARRAYS_3 ARRAYS_2, x.a[2]
-#define ARRAYS_4 ARRAYS_3, x.a[3]
-#define CALL_AA(f) f(h, ARRAYS_2)
-#define CALL_AAA(f) f(h, ARRAYS_3)
-#define CALL_AAAA(f) f(h, ARRAYS_4)
-#define CALL_AS(f) f(h, x.a[0], x.s[0])
-#define CALL_ASA(f) f(h, x.a[0], x.s[0], x.a[1])
-#define CALL_ASSA(f) f(h, x.a[0], x.s[0], x.s[1], x.a[1])
-#define CALL_SAA(f) f(h, x.s[0], ARRAYS_2)
-#define CALL_SAAA(f) f(h, x.s[0], ARRAYS_3)
-#define CALL_SSA(f) f(h, x.s[0], x.s[1], x.a[0])
-#define CALL_SSAAA(f) f(h, x.s[0], x.s[1], ARRAYS_3)
-#define CALL_AIA(f) f(h, x.a[0], x.i[0], x.a[1])
-#define CALL_AAAII(f) f(h, ARRAYS_3, x.i[0], x.i[1])
-#define CALL_AAAAI(f) f(h, ARRAYS_4, x.i[0])
-#define CALL_AAW(f) f(h, ARRAYS_2, &x.w)
-#define CALL_AAAW(f) f(h, ARRAYS_3, &x.w)
-#define CALL_AAAAW(f) f(h, ARRAYS_4, &x.w)
-#define CALL_AAAAAW(f) f(h, ARRAYS_4, x.a[4], &x.w)
+#define ARRAYS_2        x.a[0], x.a[1]
+#define ARRAYS_3        ARRAYS_2, x.a[2]
+#define ARRAYS_4        ARRAYS_3, x.a[3]
+#define CALL_AA(f)      f(h, ARRAYS_2)
+#define CALL_AAA(f)     f(h, ARRAYS_3)
+#define CALL_AAAA(f)    f(h, ARRAYS_4)
+#define CALL_AS(f)      f(h, x.a[0], x.s[0])
+#define CALL_ASA(f)     f(h, x.a[0], x.s[0], x.a[1])
+#define CALL_ASSA(f)    f(h, x.a[0], x.s[0], x.s[1], x.a[1])
+#define CALL_SAA(f)     f(h, x.s[0], ARRAYS_2)
+#define CALL_SAAA(f)    f(h, x.s[0], ARRAYS_3)
+#define CALL_SSA(f)     f(h, x.s[0], x.s[1], x.a[0])
+#define CALL_SSAAA(f)   f(h, x.s[0], x.s[1], ARRAYS_3)
+#define CALL_AIA(f)     f(h, x.a[0], x.i[0], x.a[1])
+#define CALL_AAAII(f)   f(h, ARRAYS_3, x.i[0], x.i[1])
+#define CALL_AAAAI(f)   f(h, ARRAYS_4, x.i[0])
+#define CALL_AAW(f)     f(h, ARRAYS_2, &x.w)
+#define CALL_AAAW(f)    f(h, ARRAYS_3, &x.w)
+#define CALL_AAAAW(f)   f(h, ARRAYS_4, &x.w)
+#define CALL_AAAAAW(f)  f(h, ARRAYS_4, x.a[4], &x.w)
 #define CALL_AAAAAAW(f) f(h, ARRAYS_4, x.a[4], x.a[5], &x.w)
 
-#define BS_OP(op, need, rule, signature, arguments, formula)         \
-    static void call_##op(bs_handler *h, const bs_value *values)     \
-    {                                                                \
-        const sorted_values x = sort(&bs_op_infos[BS_OP_##op], values); \
-        CALL_##signature(bs_##op);                                   \
+#define BS_OP(op, need, rule, signature, arguments, formula)                                       \
+    static void call_##op(bs_handler *h, const bs_value *values)                                   \
+    {                                                                                              \
+        const sorted_values x = sort(&bs_op_infos[BS_OP_##op], values);                            \
+        CALL_##signature(bs_##op);                                                                 \
     }
 #include "handlers/ops.def"
 
 /* ---- the table ---- */
 
-#define REQUIRED 1
-#define OPTIONAL 0
-#define IN(arg) {#arg, BS_ARG_IN},
-#define OUT(arg) {#arg, BS_ARG_OUT},
+#define REQUIRED   1
+#define OPTIONAL   0
+#define IN(arg)    {#arg, BS_ARG_IN},
+#define OUT(arg)   {#arg, BS_ARG_OUT},
 #define INOUT(arg) {#arg, BS_ARG_INOUT},
-#define NUM(arg) {#arg, BS_ARG_NUMBER},
-#define INT(arg) {#arg, BS_ARG_INT},
-#define FLAG(arg) {#arg, BS_ARG_FLAG},
-#define AXIS(arg) {#arg, BS_ARG_AXIS},
-#define PAIR(arg) {#arg, BS_ARG_PAIR},
-#define ACT(arg) {#arg, BS_ARG_ACTIVATION},
+#define NUM(arg)   {#arg, BS_ARG_NUMBER},
+#define INT(arg)   {#arg, BS_ARG_INT},
+#define FLAG(arg)  {#arg, BS_ARG_FLAG},
+#define AXIS(arg)  {#arg, BS_ARG_AXIS},
+#define PAIR(arg)  {#arg, BS_ARG_PAIR},
+#define ACT(arg)   {#arg, BS_ARG_ACTIVATION},
 
 const bs_op_info bs_op_infos[] = {
-#define BS_OP(op, need, rule, signature, arguments, formula_text)                        \
-    {.name = #op, .formula = formula_text, .required = need, .args = {arguments},        \
-     .n_args = (int)(sizeof((bs_arg_info[]){arguments}) / sizeof(bs_arg_info)),          \
-     .check = bs_check_##rule, .call = call_##op},
+#define BS_OP(op, need, rule, signature, arguments, formula_text)                                  \
+    {.name = #op,                                                                                  \
+     .formula = formula_text,                                                                      \
+     .required = need,                                                                             \
+     .args = {arguments},                                                                          \
+     .n_args = (int)(sizeof((bs_arg_info[]){arguments}) / sizeof(bs_arg_info)),                    \
+     .check = bs_check_##rule,                                                                     \
+     .call = call_##op},
 #include "handlers/ops.def"
 };
 

@@ -24,15 +24,16 @@ int bs_dtype_of(PyObject *value)
     return dtype;
 }
 
-/* The stride of dimension d in elements, or -1 if the elements do not lie on a grid of that size. */
+/* The stride of dimension d in elements, or -1 if the elements do not lie on a grid of that size.
+ */
 static int64_t stride_of(PyArrayObject *a, int d)
 {
     const npy_intp stride = PyArray_STRIDE(a, d), size = PyArray_ITEMSIZE(a);
     return stride % size == 0 ? stride / size : -1;
 }
 
-/* Describes an array of up to BS_MAX_NDIM dimensions in place: the last dimensions packed, those before at one pitch. Returns
- * 0 if its strides cannot be said so. */
+/* Describes an array of up to BS_MAX_NDIM dimensions in place: the last dimensions packed, those
+ * before at one pitch. Returns 0 if its strides cannot be said so. */
 static int express(PyArrayObject *a, bs_array *out)
 {
     const int ndim = PyArray_NDIM(a);
@@ -99,7 +100,8 @@ static PyObject *given_array(PyObject *value, bs_arg_kind kind, const char *op, 
     if (kind == BS_ARG_IN)
         return PyArray_FROM_O(value);
     if (!PyArray_Check(value)) {
-        PyErr_Format(PyExc_TypeError, "%s: '%s' must be a numpy array, not %.100s", op, name, Py_TYPE(value)->tp_name);
+        PyErr_Format(PyExc_TypeError, "%s: '%s' must be a numpy array, not %.100s", op, name,
+                     Py_TYPE(value)->tp_name);
         return NULL;
     }
     if (!PyArray_ISWRITEABLE((PyArrayObject *)value)) {
@@ -109,15 +111,16 @@ static PyObject *given_array(PyObject *value, bs_arg_kind kind, const char *op, 
     return Py_NewRef(value);
 }
 
-int bs_argument_open(bs_argument *argument, bs_array *array, PyObject *value, bs_dtype dtype, bs_arg_kind kind,
-                     const char *op, const char *name)
+int bs_argument_open(bs_argument *argument, bs_array *array, PyObject *value, bs_dtype dtype,
+                     bs_arg_kind kind, const char *op, const char *name)
 {
     *argument = (bs_argument){.given = given_array(value, kind, op, name)};
     if (!argument->given)
         return -1;
     PyArrayObject *given = (PyArrayObject *)argument->given;
     if (PyArray_ISCOMPLEX(given)) {
-        PyErr_Format(PyExc_TypeError, "%s: '%s' is complex, operations take real numbers", op, name);
+        PyErr_Format(PyExc_TypeError, "%s: '%s' is complex, operations take real numbers", op,
+                     name);
         return -1;
     }
     if (describe(given, dtype, array)) {
@@ -125,7 +128,8 @@ int bs_argument_open(bs_argument *argument, bs_array *array, PyObject *value, bs
         return 0;
     }
     argument->used = PyArray_FromArray(given, PyArray_DescrFromType(type_number(dtype)),
-                                       NPY_ARRAY_CARRAY | NPY_ARRAY_ENSURECOPY | NPY_ARRAY_FORCECAST);
+                                       NPY_ARRAY_CARRAY | NPY_ARRAY_ENSURECOPY |
+                                           NPY_ARRAY_FORCECAST);
     if (!argument->used)
         return -1;
     argument->writes = kind != BS_ARG_IN;
@@ -161,7 +165,8 @@ int bs_argument_hidden_overlap(const bs_argument *a, const bs_argument *b)
         return 0;
     if (same_array((PyArrayObject *)a->given, (PyArrayObject *)b->given))
         return 0;
-    PyObject *answer = PyObject_CallFunctionObjArgs(bs_the_core.shares_memory, a->given, b->given, NULL);
+    PyObject *answer = PyObject_CallFunctionObjArgs(bs_the_core.shares_memory, a->given, b->given,
+                                                    NULL);
     const int shares = answer ? PyObject_IsTrue(answer) : -1;
     Py_XDECREF(answer);
     return shares;
@@ -184,7 +189,8 @@ PyObject *bs_array_to_numpy(const bs_array *array, bs_block *block)
         stride[d] = step;
         step *= dim[d];
     }
-    PyObject *out = PyArray_New(&PyArray_Type, array->ndim, dim, type_number((bs_dtype)array->dtype), stride, array->data, 0,
+    PyObject *out = PyArray_New(&PyArray_Type, array->ndim, dim,
+                                type_number((bs_dtype)array->dtype), stride, array->data, 0,
                                 NPY_ARRAY_WRITEABLE | NPY_ARRAY_ALIGNED, NULL);
     if (!out || !block)
         return out;
@@ -194,15 +200,16 @@ PyObject *bs_array_to_numpy(const bs_array *array, bs_block *block)
         return NULL;
     }
     bs_block_retain(block);
-    if (PyArray_SetBaseObject((PyArrayObject *)out, capsule) < 0) /* takes the capsule, also when it fails */
+    if (PyArray_SetBaseObject((PyArrayObject *)out, capsule) <
+        0) /* takes the capsule, also when it fails */
         Py_CLEAR(out);
     return out;
 }
 
 PyObject *bs_packed_from_python(PyObject *value, bs_dtype dtype, bs_array *out)
 {
-    PyObject *array = PyArray_FromAny(value, PyArray_DescrFromType(type_number(dtype)), 0, BS_MAX_NDIM,
-                                      NPY_ARRAY_CARRAY_RO | NPY_ARRAY_FORCECAST, NULL);
+    PyObject *array = PyArray_FromAny(value, PyArray_DescrFromType(type_number(dtype)), 0,
+                                      BS_MAX_NDIM, NPY_ARRAY_CARRAY_RO | NPY_ARRAY_FORCECAST, NULL);
     int64_t dim[BS_MAX_NDIM];
     if (!array)
         return NULL;

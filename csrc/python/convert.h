@@ -4,22 +4,24 @@
 
 #include "python/core.h"
 
-/* A NumPy array that takes part in an operation. What the engine can express is used in place; else it works on a packed copy
- * in the handler's dtype, which is written back at the end. All zero is an empty one. */
+/* A NumPy array that takes part in an operation. What the engine can express is used in place; else
+ * it works on a packed copy in the handler's dtype, which is written back at the end. All zero is
+ * an empty one. */
 typedef struct bs_argument {
     PyObject *given; /* the caller's array */
     PyObject *used;  /* the same, or the copy; owned */
-    int       writes; /* used is a copy of an output */
+    int writes;      /* used is a copy of an output */
 } bs_argument;
 
-/* Sets *array from value (for BS_ARG_IN anything that numpy.asarray takes). On failure: an exception naming the operation and
- * the argument, -1, and *argument may be closed. */
-int  bs_argument_open(bs_argument *argument, bs_array *array, PyObject *value, bs_dtype dtype, bs_arg_kind kind,
-                      const char *op, const char *name);
-int  bs_argument_write_back(bs_argument *argument); /* -1 and an exception on failure */
+/* Sets *array from value (for BS_ARG_IN anything that numpy.asarray takes). On failure: an
+ * exception naming the operation and the argument, -1, and *argument may be closed. */
+int bs_argument_open(bs_argument *argument, bs_array *array, PyObject *value, bs_dtype dtype,
+                     bs_arg_kind kind, const char *op, const char *name);
+int bs_argument_write_back(bs_argument *argument); /* -1 and an exception on failure */
 void bs_argument_close(bs_argument *argument);
 
-/* Whether a copy hides that the two share memory without being the same array: 1, 0, or -1 and an exception. */
+/* Whether a copy hides that the two share memory without being the same array: 1, 0, or -1 and an
+ * exception. */
 int bs_argument_hidden_overlap(const bs_argument *a, const bs_argument *b);
 
 /* BS_F32 or BS_F64 from anything that names a dtype, or TypeError and -1. */

@@ -1,7 +1,7 @@
-/* core.h - what the files of this room share. Each file is one Python type or one job; this room translates and computes
- * nothing.
+/* core.h - what the files of this room share. Each file is one Python type or one job; this room
+ * translates and computes nothing.
  *
- * The state is one struct for the process: the module refuses a second interpreter, as NumPy does. */
+ * The state is one struct for the process: it can be loaded by one interpreter only, like NumPy. */
 #ifndef BS_PYTHON_CORE_H
 #define BS_PYTHON_CORE_H
 
@@ -11,36 +11,41 @@
 #include "brainstorm.h"
 
 typedef struct bs_core {
-    PyObject *validation_error, *network_error, *layer_error; /* brainstorm.utils.ValidationError and its children */
+    PyObject *validation_error, *network_error,
+        *layer_error; /* brainstorm.utils.ValidationError and its children */
     PyTypeObject *stream_type, *handler_type, *network_type, *stepper_type;
-    PyObject *float32, *float64;                              /* numpy.float32, numpy.float64 */
-    PyObject *shares_memory;                                  /* numpy.shares_memory */
+    PyObject *float32, *float64; /* numpy.float32, numpy.float64 */
+    PyObject *shares_memory;     /* numpy.shares_memory */
 } bs_core;
 
 extern bs_core bs_the_core;
 
 /* ---- errors.c ---- */
 
-int       bs_errors_add(PyObject *module);
+int bs_errors_add(PyObject *module);
 PyObject *bs_layer_error(void);          /* LayerValidationError, borrowed */
 PyObject *bs_network_error(void);        /* NetworkValidationError, borrowed */
-PyObject *bs_raise(const bs_error *err); /* sets the exception of err->code (BS_CALLBACK keeps the one set); returns NULL */
+PyObject *bs_raise(const bs_error *err); /* sets the exception of err->code (BS_CALLBACK keeps the
+                                            one set); returns NULL */
 
 /* ---- stream.c: RandomStream ---- */
 
-int        bs_stream_type_add(PyObject *module);
-int        bs_is_stream(PyObject *value);
-bs_stream *bs_stream_of(PyObject *stream); /* lives as long as the object; TypeError and NULL for other objects */
+int bs_stream_type_add(PyObject *module);
+int bs_is_stream(PyObject *value);
+bs_stream *bs_stream_of(
+    PyObject *stream); /* lives as long as the object; TypeError and NULL for other objects */
 
 /* ---- handler.c: Handler ---- */
 
-int        bs_handler_type_add(PyObject *module);
-int        bs_is_handler(PyObject *value);
-bs_device *bs_handler_device(PyObject *handler); /* borrowed; TypeError and NULL for other objects */
+int bs_handler_type_add(PyObject *module);
+int bs_is_handler(PyObject *value);
+bs_device *bs_handler_device(
+    PyObject *handler); /* borrowed; TypeError and NULL for other objects */
 
 /* ---- convert.c ---- */
 
-/* A live ndarray of memory that the host can read and write; it keeps the block (NULL: nothing) alive. */
+/* A live ndarray of memory that the host can read and write; it keeps the block (NULL: nothing)
+ * alive. */
 PyObject *bs_array_to_numpy(const bs_array *array, bs_block *block);
 
 /* A C-contiguous ndarray of the dtype with the numbers of value, and *out as a view of it. */

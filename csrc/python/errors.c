@@ -36,7 +36,8 @@ PyObject *bs_raise(const bs_error *err)
     return NULL;
 }
 
-static PyObject *add_exception(PyObject *module, const char *name, const char *qualified, PyObject *base)
+static PyObject *add_exception(PyObject *module, const char *name, const char *qualified,
+                               PyObject *base)
 {
     PyObject *type = PyErr_NewException(qualified, base, NULL);
     if (!type || PyModule_AddObjectRef(module, name, type) < 0)
@@ -47,13 +48,15 @@ static PyObject *add_exception(PyObject *module, const char *name, const char *q
 int bs_errors_add(PyObject *module)
 {
     bs_core *core = &bs_the_core;
-    core->validation_error =
-        add_exception(module, "ValidationError", "brainstorm.utils.ValidationError", PyExc_ValueError);
+    core->validation_error = add_exception(module, "ValidationError",
+                                           "brainstorm.utils.ValidationError", PyExc_ValueError);
     if (!core->validation_error)
         return -1;
-    core->network_error = add_exception(module, "NetworkValidationError", "brainstorm.utils.NetworkValidationError",
+    core->network_error = add_exception(module, "NetworkValidationError",
+                                        "brainstorm.utils.NetworkValidationError",
                                         core->validation_error);
-    core->layer_error = add_exception(module, "LayerValidationError", "brainstorm.utils.LayerValidationError",
+    core->layer_error = add_exception(module, "LayerValidationError",
+                                      "brainstorm.utils.LayerValidationError",
                                       core->validation_error);
     return core->network_error && core->layer_error ? 0 : -1;
 }

@@ -1,16 +1,15 @@
 /* handler.c - Handler: an opened device with a handle, and one method per row of ops.def.
  *
- * A lock guards the handle, so threads may share one Handler object. The GIL is released around operations on arrays that are
- * large enough to be worth it. */
+ * A lock guards the handle, so threads may share one Handler object. The GIL is released around
+ * operations on arrays that are large enough to be worth it. */
 #include "python/convert.h"
 
 #include <string.h>
 
 typedef struct handler_object {
-    PyObject_HEAD
-    bs_device         *device; /* owned; NULL before __init__ */
-    bs_handler         handle;
-    PyObject          *stream; /* RandomStream; owned */
+    PyObject_HEAD bs_device *device; /* owned; NULL before __init__ */
+    bs_handler handle;
+    PyObject *stream; /* RandomStream; owned */
     PyThread_type_lock lock;
 } handler_object;
 
@@ -49,7 +48,8 @@ static int handler_init(PyObject *self, PyObject *args, PyObject *kwargs)
     const char *name;
     PyObject *dtype_object, *stream_object;
     bs_error err = {0};
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "sOO:Handler", names, &name, &dtype_object, &stream_object))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "sOO:Handler", names, &name, &dtype_object,
+                                     &stream_object))
         return -1;
     const int dtype = bs_dtype_of(dtype_object);
     bs_stream *stream = dtype < 0 ? NULL : bs_stream_of(stream_object);
@@ -89,8 +89,7 @@ static void take_lock(handler_object *h)
 {
     if (PyThread_acquire_lock(h->lock, NOWAIT_LOCK))
         return;
-    Py_BEGIN_ALLOW_THREADS
-    PyThread_acquire_lock(h->lock, WAIT_LOCK);
+    Py_BEGIN_ALLOW_THREADS PyThread_acquire_lock(h->lock, WAIT_LOCK);
     Py_END_ALLOW_THREADS
 }
 
@@ -98,9 +97,9 @@ static void take_lock(handler_object *h)
 
 typedef struct operation_call {
     const bs_op_info *op;
-    PyObject         *given[BS_MAX_ARGS]; /* borrowed; NULL: not given */
-    bs_argument       arguments[BS_MAX_ARGS];
-    bs_value          values[BS_MAX_ARGS];
+    PyObject *given[BS_MAX_ARGS]; /* borrowed; NULL: not given */
+    bs_argument arguments[BS_MAX_ARGS];
+    bs_value values[BS_MAX_ARGS];
 } operation_call;
 
 static int is_array(const operation_call *c, int arg)
@@ -113,7 +112,8 @@ static int find_argument(const operation_call *c, PyObject *name)
     for (int arg = 0; arg < c->op->n_args; arg++)
         if (PyUnicode_CompareWithASCIIString(name, c->op->args[arg].name) == 0)
             return arg;
-    PyErr_Format(PyExc_TypeError, "%s() got an unexpected keyword argument '%U'", c->op->name, name);
+    PyErr_Format(PyExc_TypeError, "%s() got an unexpected keyword argument '%U'", c->op->name,
+                 name);
     return -1;
 }
 
@@ -123,7 +123,8 @@ static int sort_arguments(operation_call *c, PyObject *const *args, Py_ssize_t n
     const bs_op_info *op = c->op;
     const Py_ssize_t n_names = names ? PyTuple_GET_SIZE(names) : 0;
     if (n > op->n_args) {
-        PyErr_Format(PyExc_TypeError, "%s() takes %d arguments but %zd were given", op->name, op->n_args, n);
+        PyErr_Format(PyExc_TypeError, "%s() takes %d arguments but %zd were given", op->name,
+                     op->n_args, n);
         return -1;
     }
     for (Py_ssize_t i = 0; i < n; i++)
@@ -133,14 +134,16 @@ static int sort_arguments(operation_call *c, PyObject *const *args, Py_ssize_t n
         if (arg < 0)
             return -1;
         if (c->given[arg]) {
-            PyErr_Format(PyExc_TypeError, "%s() got multiple values for argument '%s'", op->name, op->args[arg].name);
+            PyErr_Format(PyExc_TypeError, "%s() got multiple values for argument '%s'", op->name,
+                         op->args[arg].name);
             return -1;
         }
         c->given[arg] = args[n + i];
     }
     for (int arg = 0; arg < op->n_args; arg++)
         if (!c->given[arg] && op->args[arg].kind != BS_ARG_FLAG) {
-            PyErr_Format(PyExc_TypeError, "%s() missing required argument '%s'", op->name, op->args[arg].name);
+            PyErr_Format(PyExc_TypeError, "%s() missing required argument '%s'", op->name,
+                         op->args[arg].name);
             return -1;
         }
     return 0;
@@ -179,7 +182,8 @@ static int to_pair(PyObject *value, int64_t out[2])
 static int to_activation(PyObject *value, int64_t *out)
 {
     for (int i = 0; i < BS_N_ACTIVATIONS; i++)
-        if (PyUnicode_Check(value) && PyUnicode_CompareWithASCIIString(value, bs_activation_names[i]) == 0) {
+        if (PyUnicode_Check(value) &&
+            PyUnicode_CompareWithASCIIString(value, bs_activation_names[i]) == 0) {
             *out = i;
             return 0;
         }
@@ -209,8 +213,8 @@ static int convert_value(operation_call *c, int arg, bs_dtype dtype)
     case BS_ARG_IN:
     case BS_ARG_OUT:
     case BS_ARG_INOUT:
-        return bs_argument_open(&c->arguments[arg], &value->array, given, dtype, c->op->args[arg].kind, c->op->name,
-                                c->op->args[arg].name);
+        return bs_argument_open(&c->arguments[arg], &value->array, given, dtype,
+                                c->op->args[arg].kind, c->op->name, c->op->args[arg].name);
     case BS_ARG_NUMBER:
         value->number = PyFloat_AsDouble(given);
         return value->number == -1.0 && PyErr_Occurred() ? -1 : 0;
@@ -233,8 +237,8 @@ static int check_hidden_overlaps(const operation_call *c)
                 continue;
             const int overlap = bs_argument_hidden_overlap(&c->arguments[out], &c->arguments[arg]);
             if (overlap > 0)
-                PyErr_Format(PyExc_ValueError, "%s: '%s' partly overlaps '%s'", c->op->name, c->op->args[out].name,
-                             c->op->args[arg].name);
+                PyErr_Format(PyExc_ValueError, "%s: '%s' partly overlaps '%s'", c->op->name,
+                             c->op->args[out].name, c->op->args[arg].name);
             if (overlap)
                 return -1;
         }
@@ -268,8 +272,7 @@ static int run_operation(handler_object *h, operation_call *c)
         return -1;
     take_lock(h);
     if (total_elements(c) >= RELEASE_GIL_FROM) {
-        Py_BEGIN_ALLOW_THREADS
-        run_locked(h, c, &err);
+        Py_BEGIN_ALLOW_THREADS run_locked(h, c, &err);
         Py_END_ALLOW_THREADS
     } else {
         run_locked(h, c, &err);
@@ -285,7 +288,8 @@ static int run_operation(handler_object *h, operation_call *c)
     return 0;
 }
 
-static PyObject *call_operation(PyObject *self, bs_op_id id, PyObject *const *args, Py_ssize_t n, PyObject *names)
+static PyObject *call_operation(PyObject *self, bs_op_id id, PyObject *const *args, Py_ssize_t n,
+                                PyObject *names)
 {
     handler_object *h = opened(self);
     operation_call c = {.op = &bs_op_infos[id]};
@@ -301,10 +305,11 @@ static PyObject *call_operation(PyObject *self, bs_op_id id, PyObject *const *ar
     Py_RETURN_NONE;
 }
 
-#define BS_OP(name, need, rule, signature, arguments, formula)                                         \
-    static PyObject *method_##name(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names) \
-    {                                                                                                  \
-        return call_operation(self, BS_OP_##name, args, n, names);                                     \
+#define BS_OP(name, need, rule, signature, arguments, formula)                                     \
+    static PyObject *method_##name(PyObject *self, PyObject *const *args, Py_ssize_t n,            \
+                                   PyObject *names)                                                \
+    {                                                                                              \
+        return call_operation(self, BS_OP_##name, args, n, names);                                 \
     }
 #include "handlers/ops.def"
 
@@ -314,12 +319,11 @@ static PyObject *is_fully_finite(PyObject *self, PyObject *value)
     bs_argument argument = {0};
     bs_array a;
     int finite = -1;
-    if (h && bs_argument_open(&argument, &a, value, h->device->dtype, BS_ARG_IN, "is_fully_finite", "a") == 0) {
+    if (h && bs_argument_open(&argument, &a, value, h->device->dtype, BS_ARG_IN, "is_fully_finite",
+                              "a") == 0) {
         take_lock(h);
-        Py_BEGIN_ALLOW_THREADS
-        finite = h->device->is_fully_finite(&h->handle, &a);
-        Py_END_ALLOW_THREADS
-        PyThread_release_lock(h->lock);
+        Py_BEGIN_ALLOW_THREADS finite = h->device->is_fully_finite(&h->handle, &a);
+        Py_END_ALLOW_THREADS PyThread_release_lock(h->lock);
     }
     bs_argument_close(&argument);
     return finite < 0 ? NULL : PyBool_FromLong(finite);
@@ -338,7 +342,8 @@ static PyObject *get_dtype(PyObject *self, void *unused)
 {
     const handler_object *h = opened(self);
     (void)unused;
-    return h ? Py_NewRef(h->device->dtype == BS_F64 ? bs_the_core.float64 : bs_the_core.float32) : NULL;
+    return h ? Py_NewRef(h->device->dtype == BS_F64 ? bs_the_core.float64 : bs_the_core.float32)
+             : NULL;
 }
 
 static PyObject *get_stream(PyObject *self, void *unused)
@@ -367,10 +372,11 @@ static int set_stream(PyObject *self, PyObject *value, void *unused)
 }
 
 static PyMethodDef methods[] = {
-#define BS_OP(name, need, rule, signature, arguments, formula) \
+#define BS_OP(name, need, rule, signature, arguments, formula)                                     \
     {#name, (PyCFunction)(void (*)(void))method_##name, METH_FASTCALL | METH_KEYWORDS, formula},
 #include "handlers/ops.def"
-    {"is_fully_finite", is_fully_finite, METH_O, "Whether there is no NaN and no infinity in the array."},
+    {"is_fully_finite", is_fully_finite, METH_O,
+     "Whether there is no NaN and no infinity in the array."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -382,7 +388,8 @@ static PyGetSetDef attributes[] = {
 };
 
 static PyType_Slot slots[] = {
-    {Py_tp_doc, "Handler(name, dtype, stream)\n--\n\nAn opened handler, with one method per operation."},
+    {Py_tp_doc,
+     "Handler(name, dtype, stream)\n--\n\nAn opened handler, with one method per operation."},
     {Py_tp_init, handler_init},
     {Py_tp_dealloc, handler_dealloc},
     {Py_tp_methods, methods},
@@ -390,8 +397,10 @@ static PyType_Slot slots[] = {
     {0, NULL},
 };
 
-static PyType_Spec spec = {.name = "brainstorm._core.Handler", .basicsize = sizeof(handler_object),
-                           .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, .slots = slots};
+static PyType_Spec spec = {.name = "brainstorm._core.Handler",
+                           .basicsize = sizeof(handler_object),
+                           .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
+                           .slots = slots};
 
 int bs_handler_type_add(PyObject *module)
 {

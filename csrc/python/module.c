@@ -1,4 +1,5 @@
-/* module.c - the module _core: functions about the machine, the list of operations, and the types of the other files. */
+/* module.c - the module _core: functions about the machine, the list of operations, and the types
+ * of the other files. */
 #define BS_NUMPY_HERE
 #include "python/numpy_api.h"
 
@@ -29,7 +30,8 @@ static PyObject *set_num_threads(PyObject *module, PyObject *value)
     (void)module;
     if (bs_set_num_threads(overflow || n > BS_MAX_THREADS || n < 0 ? 0 : (int)n, &err) == BS_OK)
         Py_RETURN_NONE;
-    PyErr_Format(PyExc_ValueError, "the number of threads is %R, expected 1 to %d", value, BS_MAX_THREADS);
+    PyErr_Format(PyExc_ValueError, "the number of threads is %R, expected 1 to %d", value,
+                 BS_MAX_THREADS);
     return NULL;
 }
 
@@ -42,7 +44,8 @@ static PyObject *num_threads(PyObject *module, PyObject *unused)
 /* "a b c" as a tuple of str; NULL is an empty one. */
 static PyObject *words(const char *text)
 {
-    PyObject *string = PyUnicode_FromString(text ? text : ""), *list = string ? PyUnicode_Split(string, NULL, -1) : NULL;
+    PyObject *string = PyUnicode_FromString(text ? text : ""),
+             *list = string ? PyUnicode_Split(string, NULL, -1) : NULL;
     PyObject *out = list ? PyList_AsTuple(list) : NULL;
     Py_XDECREF(string);
     Py_XDECREF(list);
@@ -68,8 +71,8 @@ static PyObject *info(PyObject *module, PyObject *unused)
     (void)module, (void)unused;
     return Py_BuildValue("{s:i,s:z,s:N,s:z,s:N}", "threads", bs_num_threads(), "instruction_set",
                          bs_handler_info("cpu", "instruction_set"), "instruction_sets",
-                         words(bs_handler_info("cpu", "instruction_sets")), "blas", bs_handler_info("cpu", "blas"),
-                         "handlers", handler_names());
+                         words(bs_handler_info("cpu", "instruction_sets")), "blas",
+                         bs_handler_info("cpu", "blas"), "handlers", handler_names());
 }
 
 /* ---- for tests ---- */
@@ -99,9 +102,9 @@ static PyObject *live_allocation_count(PyObject *module, PyObject *unused)
 /* ---- operations ---- */
 
 static const char *const kind_names[] = {
-    [BS_ARG_IN] = "in",     [BS_ARG_OUT] = "out",   [BS_ARG_INOUT] = "inout", [BS_ARG_NUMBER] = "number",
-    [BS_ARG_INT] = "int",   [BS_ARG_FLAG] = "flag", [BS_ARG_AXIS] = "axis",   [BS_ARG_PAIR] = "pair",
-    [BS_ARG_ACTIVATION] = "activation"};
+    [BS_ARG_IN] = "in",         [BS_ARG_OUT] = "out",   [BS_ARG_INOUT] = "inout",
+    [BS_ARG_NUMBER] = "number", [BS_ARG_INT] = "int",   [BS_ARG_FLAG] = "flag",
+    [BS_ARG_AXIS] = "axis",     [BS_ARG_PAIR] = "pair", [BS_ARG_ACTIVATION] = "activation"};
 
 static PyObject *describe_operation(const bs_op_info *op)
 {
@@ -113,8 +116,8 @@ static PyObject *describe_operation(const bs_op_info *op)
         else
             PyTuple_SET_ITEM(args, i, pair);
     }
-    return args ? Py_BuildValue("{s:s,s:s,s:O,s:N}", "name", op->name, "formula", op->formula, "required",
-                                op->required ? Py_True : Py_False, "args", args)
+    return args ? Py_BuildValue("{s:s,s:s,s:O,s:N}", "name", op->name, "formula", op->formula,
+                                "required", op->required ? Py_True : Py_False, "args", args)
                 : NULL;
 }
 
@@ -134,12 +137,16 @@ static PyObject *describe_operations(void)
 /* ---- the module ---- */
 
 static PyMethodDef functions[] = {
-    {"set_num_threads", set_num_threads, METH_O, "Use n threads (1 to 256). Results do not depend on it."},
+    {"set_num_threads", set_num_threads, METH_O,
+     "Use n threads (1 to 256). Results do not depend on it."},
     {"num_threads", num_threads, METH_NOARGS, "Threads in use."},
-    {"info", info, METH_NOARGS, "Facts about this machine: threads, instruction_set(s), blas, handlers."},
-    {"fail_allocation", fail_allocation, METH_O, "For tests: the n-th allocation from now on fails; 0: none."},
+    {"info", info, METH_NOARGS,
+     "Facts about this machine: threads, instruction_set(s), blas, handlers."},
+    {"fail_allocation", fail_allocation, METH_O,
+     "For tests: the n-th allocation from now on fails; 0: none."},
     {"allocation_count", allocation_count, METH_NOARGS, "For tests: allocations so far."},
-    {"live_allocation_count", live_allocation_count, METH_NOARGS, "For tests: allocations that are not freed."},
+    {"live_allocation_count", live_allocation_count, METH_NOARGS,
+     "For tests: allocations that are not freed."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -167,7 +174,8 @@ static int fill_module(PyObject *module)
     if (bs_stream_type_add(module) < 0 || bs_handler_type_add(module) < 0 ||
         bs_module_add(module, "operations", describe_operations()) < 0)
         return -1;
-    if (bs_layer_types_add(module) < 0 || bs_network_type_add(module) < 0 || bs_stepper_type_add(module) < 0)
+    if (bs_layer_types_add(module) < 0 || bs_network_type_add(module) < 0 ||
+        bs_stepper_type_add(module) < 0)
         return -1;
     filled = 1;
     return 0;
@@ -178,8 +186,9 @@ static PyModuleDef_Slot slots[] = {
     {0, NULL},
 };
 
-static PyModuleDef definition = {PyModuleDef_HEAD_INIT, .m_name = "_core", .m_doc = "The engine of brainstorm.",
-                                 .m_methods = functions, .m_slots = slots};
+static PyModuleDef definition = {PyModuleDef_HEAD_INIT, .m_name = "_core",
+                                 .m_doc = "The engine of brainstorm.", .m_methods = functions,
+                                 .m_slots = slots};
 
 PyMODINIT_FUNC PyInit__core(void)
 {

@@ -2,8 +2,7 @@
 #include "python/core.h"
 
 typedef struct stream_object {
-    PyObject_HEAD
-    bs_stream stream;
+    PyObject_HEAD bs_stream stream;
 } stream_object;
 
 int bs_is_stream(PyObject *value)
@@ -14,7 +13,8 @@ int bs_is_stream(PyObject *value)
 bs_stream *bs_stream_of(PyObject *stream)
 {
     if (!bs_is_stream(stream)) {
-        PyErr_Format(PyExc_TypeError, "expected a RandomStream, not %.100s", Py_TYPE(stream)->tp_name);
+        PyErr_Format(PyExc_TypeError, "expected a RandomStream, not %.100s",
+                     Py_TYPE(stream)->tp_name);
         return NULL;
     }
     return &((stream_object *)stream)->stream;
@@ -38,7 +38,8 @@ static int stream_init(PyObject *self, PyObject *args, PyObject *kwargs)
     static char *names[] = {"key", NULL};
     PyObject *key = NULL;
     uint64_t value = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O:RandomStream", names, &key) || (key && to_uint64(key, &value) < 0))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O:RandomStream", names, &key) ||
+        (key && to_uint64(key, &value) < 0))
         return -1;
     ((stream_object *)self)->stream = (bs_stream){.key = value};
     return 0;
@@ -94,7 +95,8 @@ static PyGetSetDef attributes[] = {
 };
 
 static PyType_Slot slots[] = {
-    {Py_tp_doc, "RandomStream(key=0)\n--\n\nA Philox4x32-10 stream: element i of draw n depends on (key, n, i) alone."},
+    {Py_tp_doc, "RandomStream(key=0)\n--\n\nA Philox4x32-10 stream: element i of draw n depends on "
+                "(key, n, i) alone."},
     {Py_tp_init, stream_init},
     {Py_tp_dealloc, stream_dealloc},
     {Py_tp_methods, methods},
@@ -102,8 +104,10 @@ static PyType_Slot slots[] = {
     {0, NULL},
 };
 
-static PyType_Spec spec = {.name = "brainstorm._core.RandomStream", .basicsize = sizeof(stream_object),
-                           .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, .slots = slots};
+static PyType_Spec spec = {.name = "brainstorm._core.RandomStream",
+                           .basicsize = sizeof(stream_object),
+                           .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
+                           .slots = slots};
 
 int bs_stream_type_add(PyObject *module)
 {

@@ -91,7 +91,10 @@ BS_TEST(philox_known_answers) /* of the authors' reference implementation */
     } known[] = {
         {0, 0, 0, {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}},
         {UINT64_MAX, UINT64_MAX, UINT64_MAX, {0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}},
-        {0x299f31d0a4093822, 0x0370734413198a2e, 0x85a308d3243f6a88, {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}},
+        {0x299f31d0a4093822,
+         0x0370734413198a2e,
+         0x85a308d3243f6a88,
+         {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}},
     };
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         uint32_t out[4];
@@ -143,7 +146,8 @@ BS_TEST(parallel_runs_every_task_once)
         }
     }
     clear_runs();
-    for (int repeat = 0; repeat < 2000; repeat++) /* short jobs: late workers meet new generations */
+    for (int repeat = 0; repeat < 2000;
+         repeat++) /* short jobs: late workers meet new generations */
         bs_parallel(3, count_task, NULL);
     CHECK(all_ran(3, 2000));
     bs_set_num_threads(before, NULL);

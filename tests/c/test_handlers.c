@@ -1,4 +1,5 @@
-/* test_handlers.c - devices, handles, scratch, the list of operations, and fusions against their fallbacks. */
+/* test_handlers.c - devices, handles, scratch, the list of operations, and fusions against their
+ * fallbacks. */
 #include "handlers/fallback.h"
 
 #include "bs_test.h"
@@ -7,7 +8,7 @@
 
 typedef struct fixture {
     bs_device *device;
-    bs_stream  stream;
+    bs_stream stream;
     bs_handler h;
 } fixture;
 
@@ -76,10 +77,13 @@ BS_TEST(handler_memory)
     double back[6] = {0};
     const int64_t live = bs_alloc_live();
     set_up(&f, BS_F64);
-    const bs_array a = {.data = memory + 1, .dim = {2, 3}, .pitch = 8, .ndim = 2, .lead = 1, .dtype = BS_F64};
+    const bs_array a = {
+        .data = memory + 1, .dim = {2, 3}, .pitch = 8, .ndim = 2, .lead = 1, .dtype = BS_F64};
     CHECK(f.device->write(f.device, &a, host, NULL) == BS_OK);
-    CHECK(memory[1] == 1 && memory[3] == 3 && memory[9] == 4 && memory[11] == 6 && memory[4] == 0 && memory[12] == 0);
-    CHECK(f.device->read(f.device, &a, back, NULL) == BS_OK && memcmp(host, back, sizeof back) == 0);
+    CHECK(memory[1] == 1 && memory[3] == 3 && memory[9] == 4 && memory[11] == 6 && memory[4] == 0 &&
+          memory[12] == 0);
+    CHECK(f.device->read(f.device, &a, back, NULL) == BS_OK &&
+          memcmp(host, back, sizeof back) == 0);
     bs_block *block = f.device->allocate(f.device, 1000);
     CHECK(block && block->bytes == 1000 && (uintptr_t)block->data % BS_ALIGNMENT == 0);
     bs_block_release(block);
@@ -154,7 +158,8 @@ BS_TEST(op_infos_are_complete)
     CHECK(bs_n_ops == BS_N_OPS);
     for (int i = 0; i < bs_n_ops; i++) {
         const bs_op_info *op = &bs_op_infos[i];
-        CHECK(op->name && op->formula[0] && op->check && op->call && op->n_args > 0 && op->n_args <= BS_MAX_ARGS);
+        CHECK(op->name && op->formula[0] && op->check && op->call && op->n_args > 0 &&
+              op->n_args <= BS_MAX_ARGS);
         for (int arg = 0; arg < op->n_args; arg++)
             CHECK(op->args[arg].name && op->args[arg].name[0]);
     }
@@ -200,7 +205,8 @@ BS_TEST(op_call_by_values)
 enum { ROWS = 37, COLS = 23, DEPTH = 41 };
 
 typedef struct fusion_data {
-    double x[ROWS * DEPTH], w[COLS * DEPTH], bias[COLS], y[ROWS * COLS], p[ROWS * COLS], loss[ROWS], targets[ROWS];
+    double x[ROWS * DEPTH], w[COLS * DEPTH], bias[COLS], y[ROWS * COLS], p[ROWS * COLS], loss[ROWS],
+        targets[ROWS];
 } fusion_data;
 
 static void fill_data(fusion_data *d)
@@ -220,7 +226,8 @@ static bs_array matrix_of(double *data, int64_t rows, int64_t cols)
 /* Every fusion once, with the operations of the handle's table. */
 static void run_fusions(fixture *f, fusion_data *d)
 {
-    const bs_array x = matrix_of(d->x, ROWS, DEPTH), w = matrix_of(d->w, COLS, DEPTH), y = matrix_of(d->y, ROWS, COLS);
+    const bs_array x = matrix_of(d->x, ROWS, DEPTH), w = matrix_of(d->w, COLS, DEPTH),
+                   y = matrix_of(d->y, ROWS, COLS);
     const bs_array bias = bs_array_packed(d->bias, BS_F64, 1, (const int64_t[]){COLS});
     const bs_array targets = matrix_of(d->targets, ROWS, 1), loss = matrix_of(d->loss, ROWS, 1);
     const bs_array p = matrix_of(d->p, ROWS, COLS);
@@ -247,7 +254,7 @@ BS_TEST(fusions_equal_their_fallbacks)
     run_fusions(&f, &fused);
     bs_ops ops = f.device->ops;
 #define REQUIRED(name)
-#define OPTIONAL(name) ops.name = NULL;
+#define OPTIONAL(name)                                         ops.name = NULL;
 #define BS_OP(name, need, rule, signature, arguments, formula) need(name)
 #include "handlers/ops.def"
     bs_fallback_fill(&ops);
@@ -277,7 +284,8 @@ static void run_with_scratch(fixture *f)
     const bs_array k = bs_array_packed(filters, BS_F64, 4, (const int64_t[]){4, 3, 3, 3});
     const bs_array dk = bs_array_packed(deltas, BS_F64, 4, (const int64_t[]){4, 3, 3, 3});
     const bs_array bias = bs_array_packed(deltas + 108, BS_F64, 1, (const int64_t[]){4});
-    const bs_array head = bs_slice(&tall, 0, 20), square = bs_array_packed(out, BS_F64, 2, (const int64_t[]){20, 20});
+    const bs_array head = bs_slice(&tall, 0, 20),
+                   square = bs_array_packed(out, BS_F64, 2, (const int64_t[]){20, 20});
     memset(deltas, 0, sizeof deltas);
     bs_sum_t(&f->h, &tall, 0, &columns);
     bs_sum_t(&f->h, &tall, BS_ALL_AXES, &one);

@@ -1,4 +1,5 @@
-/* activation_tmpl.c - rel, tanh, sigmoid and el, and their derivatives in terms of y. NaN passes through all of them. */
+/* activation_tmpl.c - rel, tanh, sigmoid and el, and their derivatives in terms of y. NaN passes
+ * through all of them. */
 #include "handlers/cpu/kernels.h"
 #include "handlers/cpu/vmath.h"
 

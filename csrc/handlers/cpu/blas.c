@@ -1,7 +1,7 @@
 /* blas.c - finding and loading the BLAS.
  *
- * OpenBLAS starts its threads while it is loaded, so OPENBLAS_NUM_THREADS is 1 during that time; setting it afterwards would be
- * too late. RTLD_LOCAL keeps its symbols from everybody else. */
+ * OpenBLAS starts its threads while it is loaded, so OPENBLAS_NUM_THREADS is 1 during that time;
+ * setting it afterwards would be too late. RTLD_LOCAL keeps its symbols from everybody else. */
 #include "handlers/cpu/blas.h"
 
 #include <dlfcn.h>
@@ -16,7 +16,8 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static bs_blas blas;
 static char name[1024] = "none";
 
-/* ISO C knows no conversion of an object pointer to a function pointer; POSIX promises that the bytes are the same. */
+/* ISO C knows no conversion of an object pointer to a function pointer; POSIX promises that the
+ * bytes are the same. */
 static void find_function(void *library, const char *symbol, void *function, size_t size)
 {
     char prefixed[64];
@@ -64,13 +65,15 @@ static void try_neighbour(void)
         return;
     const char *slash = strrchr(here.dli_fname, '/');
     const int folder = slash ? (int)(slash - here.dli_fname + 1) : 0;
-    if (snprintf(path, sizeof path, "%.*slibbrainstorm_blas.so", folder, here.dli_fname) < (int)sizeof path)
+    if (snprintf(path, sizeof path, "%.*slibbrainstorm_blas.so", folder, here.dli_fname) <
+        (int)sizeof path)
         try_library(path);
 }
 
 static void load(void)
 {
-    static const char *const system_names[] = {"libopenblas.so.0", "libopenblas.so", "libcblas.so.3", "libblas.so.3"};
+    static const char *const system_names[] = {"libopenblas.so.0", "libopenblas.so",
+                                               "libcblas.so.3", "libblas.so.3"};
     const char *choice = getenv("BRAINSTORM_BLAS");
     if (!choice || !*choice) {
         try_neighbour();

@@ -1,28 +1,36 @@
 /* conv_tmpl.c - convolution forward: outputs[n, y, x, f] = bias[f] + sum over i, j, c of
  * weights[f, i, j, c] * inputs[n, y*sy + i - p, x*sx + j - p, c].
  *
- * For one line i of the window, the kw*C inputs of a pixel follow each other in a zero-padded copy of the image. So a group of
- * MR pixels times NR filters is one register tile with kh segments of kw*C, and no matrix of windows is ever written. A task is
- * a band of output lines of one image; its copy of the input lines is in the scratch of its thread. */
+ * For one line i of the window, the kw*C inputs of a pixel follow each other in a zero-padded copy
+ * of the image. So a group of MR pixels times NR filters is one register tile with kh segments of
+ * kw*C, and no matrix of windows is ever written. A task is a band of output lines of one image;
+ * its copy of the input lines is in the scratch of its thread. */
 #include "handlers/cpu/images.h"
 
 enum { MIN_BANDS = 16 }; /* in a batch, where the images have so many lines */
 
 typedef struct conv_job {
     const correlation *c;
-    int64_t band, bands;  /* output lines of a task, tasks per image */
-    int64_t line;         /* elements of a padded line */
-    real   *copies;       /* for each thread */
+    int64_t band, bands; /* output lines of a task, tasks per image */
+    int64_t line;        /* elements of a padded line */
+    real *copies;        /* for each thread */
     int64_t copy_size;
 } conv_job;
 
 /* All pixels of a band for one panel of output channels. */
-static void band_panel(const conv_job *j, int64_t n, int64_t first, int64_t lines, const real *copy, int64_t panel)
+static void band_panel(const conv_job *j, int64_t n, int64_t first, int64_t lines, const real *copy,
+                       int64_t panel)
 {
     const correlation *c = j->c;
     const int64_t span = c->kw * c->in.c;
-    const tile_loop loop = {.segments = c->kh, .length = span, .a_step = 1, .a_jump = j->line, .b_step = NR, .b_jump = span * NR};
-    const real *weights = c->weights + panel * c->kh * span * NR, *start = c->start ? c->start + panel * NR : NULL;
+    const tile_loop loop = {.segments = c->kh,
+                            .length = span,
+                            .a_step = 1,
+                            .a_jump = j->line,
+                            .b_step = NR,
+                            .b_jump = span * NR};
+    const real *weights = c->weights + panel * c->kh * span * NR,
+               *start = c->start ? c->start + panel * NR : NULL;
     const int64_t pixels = lines * c->out.w, cols = min64(NR, c->out.c - panel * NR);
     int64_t row = 0, col = 0;
     for (int64_t pixel = 0; pixel < pixels; pixel += MR) {
@@ -44,7 +52,8 @@ static void band_task(void *context, int64_t task, int thread)
     const int64_t n = task / j->bands, first = task % j->bands * j->band;
     const int64_t lines = min64(j->band, c->out.h - first);
     real *copy = j->copies + thread * j->copy_size;
-    copy_padded(&c->in, n, first * c->stride_rows, (lines - 1) * c->stride_rows + c->kh, c->pad_rows, c->pad_cols, copy);
+    copy_padded(&c->in, n, first * c->stride_rows, (lines - 1) * c->stride_rows + c->kh,
+                c->pad_rows, c->pad_cols, copy);
     for (int64_t panel = 0; panel * NR < c->out.c; panel++)
         band_panel(j, n, first, lines, copy, panel);
 }
@@ -74,18 +83,25 @@ static int pack_weights(bs_handler *h, correlation *c, bs_a_ weights, bs_a_ bias
     memset(packed_bias, 0, (size_t)(panels * NR) * sizeof(real));
     memcpy(packed_bias, bias->data, (size_t)c->out.c * sizeof(real));
     for (int64_t p = 0; p < panels; p++)
-        K(pack_panel)(packed + p * depth * NR, (const real *)w.data + p * NR * w.pitch, depth,
-                      min64(NR, c->out.c - p * NR), 1, w.pitch);
+        K(pack_panel)
+        (packed + p * depth * NR, (const real *)w.data + p * NR * w.pitch, depth,
+         min64(NR, c->out.c - p * NR), 1, w.pitch);
     c->weights = packed;
     c->start = packed_bias;
     return 1;
 }
 
-void K(conv2d_forward_batch)(bs_handler *h, bs_a_ inputs, bs_a_ weights, bs_a_ bias, bs_a_ outputs, const bs_window *w)
+void K(conv2d_forward_batch)(bs_handler *h, bs_a_ inputs, bs_a_ weights, bs_a_ bias, bs_a_ outputs,
+                             const bs_window *w)
 {
     const bs_mark mark = bs_scratch_mark(h);
-    correlation c = {.in = images_of(inputs), .out = images_of(outputs), .kh = weights->dim[1], .kw = weights->dim[2],
-                     .pad_rows = w->padding, .pad_cols = w->padding, .stride_rows = w->stride_rows,
+    correlation c = {.in = images_of(inputs),
+                     .out = images_of(outputs),
+                     .kh = weights->dim[1],
+                     .kw = weights->dim[2],
+                     .pad_rows = w->padding,
+                     .pad_cols = w->padding,
+                     .stride_rows = w->stride_rows,
                      .stride_cols = w->stride_cols};
     if (bs_count(outputs) && pack_weights(h, &c, weights, bias))
         K(correlate)(h, &c);

@@ -33,7 +33,8 @@ static int runs_avx512(void)
 }
 #endif
 
-static const bs_cpu_set sets[] = { /* the best one last */
+static const bs_cpu_set sets[] = {
+    /* the best one last */
     {"base", {bs_cpu_fill_table_f32_base, bs_cpu_fill_table_f64_base}, runs_base},
 #if defined(BS_X86)
     {"avx2", {bs_cpu_fill_table_f32_avx2, bs_cpu_fill_table_f64_avx2}, runs_avx2},
@@ -51,7 +52,8 @@ static void write_names(void)
     size_t used = 0;
     for (int i = 0; i < N_SETS; i++)
         if (sets[i].runs())
-            used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", used ? " " : "", sets[i].name);
+            used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", used ? " " : "",
+                                     sets[i].name);
 }
 
 const char *bs_cpu_available(void)
@@ -69,7 +71,8 @@ bs_status bs_cpu_choose(const bs_cpu_set **out, bs_error *err)
             *out = &sets[i];
     if (*out)
         return BS_OK;
-    return bs_fail(err, BS_DEVICE, "BRAINSTORM_CPU is '%s', this machine has: %s", wanted, bs_cpu_available());
+    return bs_fail(err, BS_DEVICE, "BRAINSTORM_CPU is '%s', this machine has: %s", wanted,
+                   bs_cpu_available());
 }
 
 /* ---- memory ---- */
@@ -85,16 +88,19 @@ static bs_block *allocate(bs_device *device, size_t bytes)
     bs_block *block = bytes > SIZE_MAX - head ? NULL : bs_alloc(head + bytes);
     (void)device;
     if (block)
-        *block = (bs_block){.data = (char *)block + head, .bytes = bytes, .references = 1, .release = free_block};
+        *block = (bs_block){
+            .data = (char *)block + head, .bytes = bytes, .references = 1, .release = free_block};
     return block;
 }
 
-static bs_status write_array(bs_device *device, const bs_array *array, const void *host, bs_error *err)
+static bs_status write_array(bs_device *device, const bs_array *array, const void *host,
+                             bs_error *err)
 {
     const size_t size = bs_dtype_size(array->dtype), row = (size_t)bs_cols(array) * size;
     (void)device, (void)err;
     for (int64_t i = 0; i < bs_rows(array); i++)
-        memcpy((char *)array->data + (size_t)(i * array->pitch) * size, (const char *)host + (size_t)i * row, row);
+        memcpy((char *)array->data + (size_t)(i * array->pitch) * size,
+               (const char *)host + (size_t)i * row, row);
     return BS_OK;
 }
 
@@ -103,7 +109,8 @@ static bs_status read_array(bs_device *device, const bs_array *array, void *host
     const size_t size = bs_dtype_size(array->dtype), row = (size_t)bs_cols(array) * size;
     (void)device, (void)err;
     for (int64_t i = 0; i < bs_rows(array); i++)
-        memcpy((char *)host + (size_t)i * row, (const char *)array->data + (size_t)(i * array->pitch) * size, row);
+        memcpy((char *)host + (size_t)i * row,
+               (const char *)array->data + (size_t)(i * array->pitch) * size, row);
     return BS_OK;
 }
 
@@ -133,4 +140,5 @@ static const char *info(const char *key)
 }
 
 extern const bs_handler_type bs_cpu_handler;
-const bs_handler_type bs_cpu_handler = {.name = "cpu", .host_memory = 1, .open = open_cpu, .info = info};
+const bs_handler_type bs_cpu_handler = {
+    .name = "cpu", .host_memory = 1, .open = open_cpu, .info = info};

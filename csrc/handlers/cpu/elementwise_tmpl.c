@@ -1,7 +1,9 @@
-/* elementwise_tmpl.c - operations whose result at a place depends on the operands at that place only.
+/* elementwise_tmpl.c - operations whose result at a place depends on the operands at that place
+ * only.
  *
- * The driver walks the arrays in runs, stretches that are contiguous in all of them, cut at fixed tiles for the pool; each
- * operation is a function of one run. Outputs may be the same view as inputs. */
+ * The driver walks the arrays in runs, stretches that are contiguous in all of them, cut at fixed
+ * tiles for the pool; each operation is a function of one run. Outputs may be the same view as
+ * inputs. */
 #include <stdatomic.h>
 #include <string.h>
 
@@ -11,13 +13,14 @@
 
 typedef struct walk {
     row_function *f;
-    const real   *s;
-    int           n_arrays;
-    int64_t       run, runs;                 /* elements of a run, number of runs */
-    int64_t       cuts, step, bunch;         /* run >= tile: cuts per run, of `step` elements; else runs per task */
-    real         *data[MAX_OPERANDS];
-    int64_t       pitch[MAX_OPERANDS];       /* from one packed row to the next */
-    int64_t       group[MAX_OPERANDS];       /* runs of a packed row */
+    const real *s;
+    int n_arrays;
+    int64_t run, runs; /* elements of a run, number of runs */
+    int64_t cuts, step,
+        bunch; /* run >= tile: cuts per run, of `step` elements; else runs per task */
+    real *data[MAX_OPERANDS];
+    int64_t pitch[MAX_OPERANDS]; /* from one packed row to the next */
+    int64_t group[MAX_OPERANDS]; /* runs of a packed row */
 } walk;
 
 static void walk_task(void *context, int64_t task, int thread)
@@ -32,12 +35,14 @@ static void walk_task(void *context, int64_t task, int thread)
     for (int64_t run = first; run < last; run++) {
         for (int k = 0; k < w->n_arrays; k++)
             p[k] = w->group[k] == 1 ? w->data[k] + run * w->pitch[k] + start
-                                    : w->data[k] + run / w->group[k] * w->pitch[k] + run % w->group[k] * w->run + start;
+                                    : w->data[k] + run / w->group[k] * w->pitch[k] +
+                                          run % w->group[k] * w->run + start;
         w->f(p, n, w->s);
     }
 }
 
-void K(elementwise)(row_function *f, int n_arrays, const bs_array *const arrays[], const real *s, int64_t tile)
+void K(elementwise)(row_function *f, int n_arrays, const bs_array *const arrays[], const real *s,
+                    int64_t tile)
 {
     const int64_t count = bs_count(arrays[0]);
     walk w = {.f = f, .s = s, .n_arrays = n_arrays, .run = count};
@@ -371,7 +376,8 @@ void K(mult_add_st)(bs_handler *h, double s, bs_a_ t, bs_a_ out)
 
 /* ---- a question ---- */
 
-/* x - x is 0 for finite x, else NaN; a sum of such is 0 or NaN. s is really an atomic_int, set if something is not finite. */
+/* x - x is 0 for finite x, else NaN; a sum of such is 0 or NaN. s is really an atomic_int, set if
+ * something is not finite. */
 static void finite_row(real *const p[], int64_t n, const real s[])
 {
     const real *a = p[0];

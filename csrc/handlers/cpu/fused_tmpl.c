@@ -5,9 +5,19 @@
 void K(linear_act)(bs_handler *h, bs_a_ x, bs_a_ w, bs_a_ bias, bs_a_ y, int activation)
 {
     const bs_array xm = bs_matrix(x, 1), wm = bs_matrix(w, 1), ym = bs_matrix(y, 1);
-    K(gemm)(h, &(product){.m = ym.dim[0], .n = ym.dim[1], .k = xm.dim[1], .a = xm.data, .b = wm.data, .out = ym.data,
-                          .a_pitch = xm.pitch, .b_pitch = wm.pitch, .out_pitch = ym.pitch, .transb = 1,
-                          .bias = bias->data, .activation = (bs_activation)activation});
+    K(gemm)
+    (h, &(product){.m = ym.dim[0],
+                   .n = ym.dim[1],
+                   .k = xm.dim[1],
+                   .a = xm.data,
+                   .b = wm.data,
+                   .out = ym.data,
+                   .a_pitch = xm.pitch,
+                   .b_pitch = wm.pitch,
+                   .out_pitch = ym.pitch,
+                   .transb = 1,
+                   .bias = bias->data,
+                   .activation = (bs_activation)activation});
 }
 
 /* ---- softmax and cross entropy ---- */
@@ -15,7 +25,7 @@ void K(linear_act)(bs_handler *h, bs_a_ x, bs_a_ w, bs_a_ bias, bs_a_ y, int act
 typedef struct ce_job {
     row_view x, p;                    /* deriv: p, dx */
     const bs_array *targets, *losses; /* deriv: losses are dloss */
-    int64_t  lowest;                  /* first row with a wrong id */
+    int64_t lowest;                   /* first row with a wrong id */
 } ce_job;
 
 static void ce_row(void *job, int64_t row)
@@ -39,7 +49,8 @@ static void ce_deriv_row(void *job, int64_t row)
 {
     ce_job *j = job;
     const int64_t n = j->x.n;
-    const real id = *element(j->targets, row), dloss = *element(j->losses, row), *p = row_at(&j->x, row);
+    const real id = *element(j->targets, row), dloss = *element(j->losses, row),
+               *p = row_at(&j->x, row);
     real *dx = row_at(&j->p, row);
     if (!is_id(id, n)) {
         note_row(&j->lowest, row);
@@ -54,7 +65,11 @@ static void ce_deriv_row(void *job, int64_t row)
 
 static void ce(bs_handler *h, row_job_function *f, bs_a_ x, bs_a_ targets, bs_a_ p, bs_a_ losses)
 {
-    ce_job j = {.x = rows_of(x), .p = rows_of(p), .targets = targets, .losses = losses, .lowest = INT64_MAX};
+    ce_job j = {.x = rows_of(x),
+                .p = rows_of(p),
+                .targets = targets,
+                .losses = losses,
+                .lowest = INT64_MAX};
     K(each_row)(f, &j, j.x.rows, j.x.n * MATHS_COST);
     if (j.lowest != INT64_MAX)
         K(fail_id)(h, *element(targets, j.lowest), j.lowest, j.x.n);
@@ -84,8 +99,9 @@ static void dropout_row(real *const p[], int64_t n, const real s[])
 void K(dropout)(bs_handler *h, double drop_prob, bs_a_ x, bs_a_ mask, bs_a_ y)
 {
     K(generate_probability_mask)(h, mask, 1.0 - drop_prob);
-    K(elementwise)(dropout_row, 3, (const bs_array *const[]){x, mask, y}, (const real[]){(real)(1.0 / (1.0 - drop_prob))},
-                   TILE);
+    K(elementwise)
+    (dropout_row, 3, (const bs_array *const[]){x, mask, y},
+     (const real[]){(real)(1.0 / (1.0 - drop_prob))}, TILE);
 }
 
 /* ---- steppers, over flat vectors ---- */
@@ -104,7 +120,8 @@ static void sgd_row(real *const p[], int64_t n, const real s[])
 void K(sgd_step)(bs_handler *h, double rate, bs_a_ g, bs_a_ update, bs_a_ p)
 {
     (void)h;
-    K(elementwise)(sgd_row, 3, (const bs_array *const[]){g, update, p}, (const real[]){(real)-rate}, TILE);
+    K(elementwise)
+    (sgd_row, 3, (const bs_array *const[]){g, update, p}, (const real[]){(real)-rate}, TILE);
 }
 
 static void momentum_row(real *const p[], int64_t n, const real s[])
@@ -121,5 +138,7 @@ static void momentum_row(real *const p[], int64_t n, const real s[])
 void K(momentum_step)(bs_handler *h, double rate, double momentum, bs_a_ g, bs_a_ v, bs_a_ p)
 {
     (void)h;
-    K(elementwise)(momentum_row, 3, (const bs_array *const[]){g, v, p}, (const real[]){(real)-rate, (real)momentum}, TILE);
+    K(elementwise)
+    (momentum_row, 3, (const bs_array *const[]){g, v, p},
+     (const real[]){(real)-rate, (real)momentum}, TILE);
 }

@@ -1,46 +1,50 @@
 /* gemm_tmpl.c - out (+)= op(a) op(b), then bias and activation.
  *
- * plan_cut() is the one place that decides, by shape alone: tiny products run at once on the caller; the others are cut into
- * tiles of the output, and if these are few and k is large, k is cut as well (then the parts are summed in order). A tile is
- * computed by BLAS on the thread that has it, or by the register tile over panels of op(b) packed in its scratch. So the bits
- * do not depend on the number of threads. */
+ * plan_cut() is the one place that decides, by shape alone: tiny products run at once on the
+ * caller; the others are cut into tiles of the output, and if these are few and k is large, k is
+ * cut as well (then the parts are summed in order). A tile is computed by BLAS on the thread that
+ * has it, or by the register tile over panels of op(b) packed in its scratch. So the bits do not
+ * depend on the number of threads. */
 #include <string.h>
 
 #include "handlers/cpu/blas.h"
 #include "handlers/cpu/kernels.h"
 
 enum {
-    TINY = 1 << 12,       /* multiplications below which nothing is worth its preparation */
-    SERIAL = 1 << 17,     /* multiplications that one thread does sooner than the pool starts */
-    PANEL_K = 256,        /* rows of a packed panel, so that it stays in the first cache */
-    TILE_M = 24 * MR,     /* most rows of a tile, so that its part of op(a) stays in the second one */
-    TILE_M_BLAS = 256,    /* the same where a BLAS does its own blocking */
-    TILE_N = 512,         /* most columns of a tile */
-    WORK = 1 << 22,       /* multiplications that a tile should have */
-    MANY_TILES = 32,      /* enough for any number of threads, so tiles may be larger than WORK asks */
-    MIN_TILES = 8,        /* with fewer, k is cut too */
-    MIN_K = 1024,         /* of a part */
-    FEW_ROWS = 2          /* with so few, packing op(b) costs more than the product */
+    TINY = 1 << 12,    /* multiplications below which nothing is worth its preparation */
+    SERIAL = 1 << 17,  /* multiplications that one thread does sooner than the pool starts */
+    PANEL_K = 256,     /* rows of a packed panel, so that it stays in the first cache */
+    TILE_M = 24 * MR,  /* most rows of a tile, so that its part of op(a) stays in the second one */
+    TILE_M_BLAS = 256, /* the same where a BLAS does its own blocking */
+    TILE_N = 512,      /* most columns of a tile */
+    WORK = 1 << 22,    /* multiplications that a tile should have */
+    MANY_TILES = 32,   /* enough for any number of threads, so tiles may be larger than WORK asks */
+    MIN_TILES = 8,     /* with fewer, k is cut too */
+    MIN_K = 1024,      /* of a part */
+    FEW_ROWS = 2       /* with so few, packing op(b) costs more than the product */
 };
 
-enum { SCRATCH = PANEL_K * (NR + TILE_M) }; /* of a thread without BLAS: a panel of op(b), and op(a) of a tile if it is turned */
+enum {
+    SCRATCH = PANEL_K * (NR + TILE_M)
+}; /* of a thread without BLAS: a panel of op(b), and op(a) of a tile if it is turned */
 
 typedef struct gemm_job {
     const product *p;
-    int64_t  tile_m, tile_n, tiles_m, tiles_n; /* of the output */
-    int64_t  tile_k, parts;                    /* of k */
-    real    *part;                             /* parts x m x n, if parts > 1 */
-    real    *scratch;                          /* SCRATCH for each thread, if there is no BLAS */
+    int64_t tile_m, tile_n, tiles_m, tiles_n; /* of the output */
+    int64_t tile_k, parts;                    /* of k */
+    real *part;                               /* parts x m x n, if parts > 1 */
+    real *scratch;                            /* SCRATCH for each thread, if there is no BLAS */
     const bs_blas *blas;
 } gemm_job;
 
-/* ---- one piece: rows [i, i + m) and columns [j, j + n) of the output, sums over [k, k + depth) ---- */
+/* ---- one piece: rows [i, i + m) and columns [j, j + n) of the output, sums over [k, k + depth)
+ * ---- */
 
 typedef struct piece {
     int64_t i, m, j, n, k, depth;
-    real   *out;
+    real *out;
     int64_t out_pitch;
-    int     add;
+    int add;
 } piece;
 
 static const real *a_at(const product *p, int64_t i, int64_t k)
@@ -57,23 +61,29 @@ static void piece_by_blas(const bs_blas *blas, const product *p, const piece *q)
 {
     const real *a = a_at(p, q->i, q->k), *b = b_at(p, q->k, q->j);
 #if BS_REAL_BITS == 32
-    blas->sgemm(BS_BLAS_ROW_MAJOR, p->transa ? BS_BLAS_TRANS : BS_BLAS_NO_TRANS, p->transb ? BS_BLAS_TRANS : BS_BLAS_NO_TRANS,
-                (int)q->m, (int)q->n, (int)q->depth, 1.0f, a, (int)p->a_pitch, b, (int)p->b_pitch, q->add ? 1.0f : 0.0f, q->out,
+    blas->sgemm(BS_BLAS_ROW_MAJOR, p->transa ? BS_BLAS_TRANS : BS_BLAS_NO_TRANS,
+                p->transb ? BS_BLAS_TRANS : BS_BLAS_NO_TRANS, (int)q->m, (int)q->n, (int)q->depth,
+                1.0f, a, (int)p->a_pitch, b, (int)p->b_pitch, q->add ? 1.0f : 0.0f, q->out,
                 (int)q->out_pitch);
 #else
-    blas->dgemm(BS_BLAS_ROW_MAJOR, p->transa ? BS_BLAS_TRANS : BS_BLAS_NO_TRANS, p->transb ? BS_BLAS_TRANS : BS_BLAS_NO_TRANS,
-                (int)q->m, (int)q->n, (int)q->depth, 1.0, a, (int)p->a_pitch, b, (int)p->b_pitch, q->add ? 1.0 : 0.0, q->out,
+    blas->dgemm(BS_BLAS_ROW_MAJOR, p->transa ? BS_BLAS_TRANS : BS_BLAS_NO_TRANS,
+                p->transb ? BS_BLAS_TRANS : BS_BLAS_NO_TRANS, (int)q->m, (int)q->n, (int)q->depth,
+                1.0, a, (int)p->a_pitch, b, (int)p->b_pitch, q->add ? 1.0 : 0.0, q->out,
                 (int)q->out_pitch);
 #endif
 }
 
 /* Where op(a)[i .. i + MR) of a piece lies: in place, or in panels of depth x MR if a is turned. */
-typedef struct left { const real *data; int64_t row, step, block; } left;
+typedef struct left {
+    const real *data;
+    int64_t row, step, block;
+} left;
 
 static left pack_left(const product *p, const piece *q, int64_t k, int64_t depth, real *to)
 {
     if (!p->transa)
-        return (left){.data = a_at(p, q->i, k), .row = p->a_pitch, .step = 1, .block = MR * p->a_pitch};
+        return (left){
+            .data = a_at(p, q->i, k), .row = p->a_pitch, .step = 1, .block = MR * p->a_pitch};
     for (int64_t i = 0; i < q->m; i += MR) {
         const int64_t n = min64(MR, q->m - i);
         for (int64_t at = 0; at < depth; at++)
@@ -83,7 +93,8 @@ static left pack_left(const product *p, const piece *q, int64_t k, int64_t depth
 }
 
 /* One panel of columns, and all rows of the piece. */
-static void piece_panel(const left *a, const piece *q, const real *panel, int64_t j, int64_t depth, int add)
+static void piece_panel(const left *a, const piece *q, const real *panel, int64_t j, int64_t depth,
+                        int add)
 {
     const tile_loop loop = {.segments = 1, .length = depth, .a_step = a->step, .b_step = NR};
     const int64_t cols = min64(NR, q->n - j);
@@ -104,8 +115,9 @@ static void piece_by_tiles(const product *p, const piece *q, real *scratch)
         const int64_t depth = min64(PANEL_K, q->k + q->depth - k);
         const left a = pack_left(p, q, k, depth, turned);
         for (int64_t j = 0; j < q->n; j += NR) {
-            K(pack_panel)(panel, b_at(p, k, q->j + j), depth, min64(NR, q->n - j), p->transb ? 1 : p->b_pitch,
-                          p->transb ? p->b_pitch : 1);
+            K(pack_panel)
+            (panel, b_at(p, k, q->j + j), depth, min64(NR, q->n - j), p->transb ? 1 : p->b_pitch,
+             p->transb ? p->b_pitch : 1);
             piece_panel(&a, q, panel, j, depth, q->add || k > q->k);
         }
     }
@@ -129,8 +141,11 @@ static void tile_task(void *context, int64_t task, int thread)
     const gemm_job *g = context;
     const product *p = g->p;
     const int64_t part = task / (g->tiles_m * g->tiles_n), tile = task % (g->tiles_m * g->tiles_n);
-    piece q = {.i = tile / g->tiles_n * g->tile_m, .j = tile % g->tiles_n * g->tile_n, .k = part * g->tile_k};
-    q.m = min64(g->tile_m, p->m - q.i), q.n = min64(g->tile_n, p->n - q.j), q.depth = min64(g->tile_k, p->k - q.k);
+    piece q = {.i = tile / g->tiles_n * g->tile_m,
+               .j = tile % g->tiles_n * g->tile_n,
+               .k = part * g->tile_k};
+    q.m = min64(g->tile_m, p->m - q.i), q.n = min64(g->tile_n, p->n - q.j),
+    q.depth = min64(g->tile_k, p->k - q.k);
     q.out_pitch = g->parts > 1 ? p->n : p->out_pitch;
     q.out = (g->parts > 1 ? g->part + part * p->m * p->n : p->out) + q.i * q.out_pitch + q.j;
     q.add = g->parts == 1 && p->add;
@@ -202,7 +217,8 @@ static void few_rows_column(void *context, int64_t j)
     const product *p = context;
     for (int64_t i = 0; i < p->m; i++) {
         real *out = p->out + i * p->out_pitch + j;
-        *out = (p->add ? *out : 0) + dot(a_at(p, i, 0), p->transa ? p->a_pitch : 1, b_at(p, 0, j), p->k);
+        *out = (p->add ? *out : 0) +
+               dot(a_at(p, i, 0), p->transa ? p->a_pitch : 1, b_at(p, 0, j), p->k);
     }
 }
 
@@ -212,7 +228,8 @@ enum { STRIPE = 16 * VEC }; /* columns whose sums are on the stack */
 static void few_rows_stripe(void *context, int64_t stripe)
 {
     const product *p = context;
-    const int64_t j = stripe * STRIPE, n = min64(STRIPE, p->n - j), step = p->transa ? p->a_pitch : 1;
+    const int64_t j = stripe * STRIPE, n = min64(STRIPE, p->n - j),
+                  step = p->transa ? p->a_pitch : 1;
     for (int64_t i = 0; i < p->m; i++) {
         real sum[STRIPE] = {0}, *out = p->out + i * p->out_pitch + j;
         const real *a = a_at(p, i, 0);
@@ -239,7 +256,8 @@ static void few_rows(const product *p)
 
 /* ---- cutting ---- */
 
-static int64_t even_cut(int64_t n, int64_t most, int64_t unit) /* size of pieces of at most `most`, nearly equal */
+static int64_t even_cut(int64_t n, int64_t most,
+                        int64_t unit) /* size of pieces of at most `most`, nearly equal */
 {
     const int64_t pieces = div_up(n, most);
     return div_up(div_up(n, pieces), unit) * unit;
@@ -280,9 +298,11 @@ void K(gemm)(bs_handler *h, const product *p)
     gemm_job g = {.p = p, .blas = bs_blas_get()};
     plan_cut(&g);
     const int64_t tasks = g.parts * g.tiles_m * g.tiles_n;
-    if (!g.blas && !(g.scratch = bs_scratch_take(h, (size_t)bs_num_threads() * SCRATCH * sizeof(real))))
+    if (!g.blas &&
+        !(g.scratch = bs_scratch_take(h, (size_t)bs_num_threads() * SCRATCH * sizeof(real))))
         return;
-    if (g.parts > 1 && !(g.part = bs_scratch_take(h, (size_t)(g.parts * p->m * p->n) * sizeof(real))))
+    if (g.parts > 1 &&
+        !(g.part = bs_scratch_take(h, (size_t)(g.parts * p->m * p->n) * sizeof(real))))
         return;
     if (p->m * p->n * p->k < SERIAL)
         for (int64_t task = 0; task < tasks; task++)
@@ -297,9 +317,20 @@ void K(gemm)(bs_handler *h, const product *p)
 static void dot_mm(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ out, int transa, int transb, int add)
 {
     const bs_array am = bs_matrix(a, 1), bm = bs_matrix(b, 1), om = bs_matrix(out, 1);
-    K(gemm)(h, &(product){.m = om.dim[0], .n = om.dim[1], .k = am.dim[transa ? 0 : 1], .a = am.data, .b = bm.data,
-                          .out = om.data, .a_pitch = am.pitch, .b_pitch = bm.pitch, .out_pitch = om.pitch,
-                          .transa = transa != 0, .transb = transb != 0, .add = add, .activation = BS_LINEAR});
+    K(gemm)
+    (h, &(product){.m = om.dim[0],
+                   .n = om.dim[1],
+                   .k = am.dim[transa ? 0 : 1],
+                   .a = am.data,
+                   .b = bm.data,
+                   .out = om.data,
+                   .a_pitch = am.pitch,
+                   .b_pitch = bm.pitch,
+                   .out_pitch = om.pitch,
+                   .transa = transa != 0,
+                   .transb = transb != 0,
+                   .add = add,
+                   .activation = BS_LINEAR});
 }
 
 void K(dot_mm)(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ out, int transa, int transb)

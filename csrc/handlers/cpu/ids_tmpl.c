@@ -1,18 +1,19 @@
-/* ids_tmpl.c - operations that take class ids, which are numbers of the handler's dtype. An id that is out of range, negative
- * or fractional sets the handle's error to BS_INDEX, for the lowest such row; nothing outside the arrays is touched. */
+/* ids_tmpl.c - operations that take class ids, which are numbers of the handler's dtype. An id that
+ * is out of range, negative or fractional sets the handle's error to BS_INDEX, for the lowest such
+ * row; nothing outside the arrays is touched. */
 #include <string.h>
 
 #include "handlers/cpu/kernels.h"
 
 void K(fail_id)(bs_handler *h, real id, int64_t row, int64_t n)
 {
-    bs_fail(&h->error, BS_INDEX, "target id %.9g in row %lld is out of range [0, %lld)", (double)id, (long long)row,
-            (long long)n);
+    bs_fail(&h->error, BS_INDEX, "target id %.9g in row %lld is out of range [0, %lld)", (double)id,
+            (long long)row, (long long)n);
 }
 
 typedef struct ids_job {
     bs_array m, v, out;
-    int64_t  lowest; /* first row with a wrong id */
+    int64_t lowest; /* first row with a wrong id */
 } ids_job;
 
 static void binarize_row(void *job, int64_t row)

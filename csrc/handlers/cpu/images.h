@@ -1,6 +1,8 @@
-/* images.h - batches of images (N, H, W, C) inside the engine's views, and zero-padded copies of them.
+/* images.h - batches of images (N, H, W, C) inside the engine's views, and zero-padded copies of
+ * them.
  *
- * A view of images has its rows at whole images, at lines or at pixels (a slice of channels); these strides cover all three. */
+ * A view of images has its rows at whole images, at lines or at pixels (a slice of channels); these
+ * strides cover all three. */
 #ifndef BS_HANDLERS_CPU_IMAGES_H
 #define BS_HANDLERS_CPU_IMAGES_H
 
@@ -9,7 +11,7 @@
 #include "handlers/cpu/kernels.h"
 
 typedef struct images {
-    real   *data;
+    real *data;
     int64_t n, h, w, c;
     int64_t image, line, pixel; /* elements from one to the next; channels follow each other */
 } images;
@@ -29,10 +31,10 @@ static inline real *pixel_at(const images *x, int64_t n, int64_t row, int64_t co
     return x->data + n * x->image + row * x->line + col * x->pixel;
 }
 
-/* Lines [first, first + lines) of image n, counted in the padded image, into `to`: lines of w + 2 * pad_cols pixels, zero where
- * there is no image. */
-static inline void copy_padded(const images *x, int64_t n, int64_t first, int64_t lines, int64_t pad_rows, int64_t pad_cols,
-                               real *to)
+/* Lines [first, first + lines) of image n, counted in the padded image, into `to`: lines of w + 2 *
+ * pad_cols pixels, zero where there is no image. */
+static inline void copy_padded(const images *x, int64_t n, int64_t first, int64_t lines,
+                               int64_t pad_rows, int64_t pad_cols, real *to)
 {
     const int64_t length = (x->w + 2 * pad_cols) * x->c, edge = pad_cols * x->c;
     for (int64_t i = 0; i < lines; i++, to += length) {
@@ -46,7 +48,8 @@ static inline void copy_padded(const images *x, int64_t n, int64_t first, int64_
             memcpy(to + edge, pixel_at(x, n, row, 0), (size_t)(x->w * x->c) * sizeof(real));
         else
             for (int64_t col = 0; col < x->w; col++)
-                memcpy(to + edge + col * x->c, pixel_at(x, n, row, col), (size_t)x->c * sizeof(real));
+                memcpy(to + edge + col * x->c, pixel_at(x, n, row, col),
+                       (size_t)x->c * sizeof(real));
         memset(to + length - edge, 0, (size_t)edge * sizeof(real));
     }
 }
@@ -58,14 +61,14 @@ static inline int64_t aligned_count(int64_t n)
     return div_up(n, unit) * unit;
 }
 
-/* out[n, y, x, :] = (or +=) start + sum over i, j of weights[i, j] in[n, y*stride_rows + i - pad_rows, x*stride_cols + j -
- * pad_cols, :], the core of both directions of a convolution. */
+/* out[n, y, x, :] = (or +=) start + sum over i, j of weights[i, j] in[n, y*stride_rows + i -
+ * pad_rows, x*stride_cols + j - pad_cols, :], the core of both directions of a convolution. */
 typedef struct correlation {
-    images  in, out;
+    images in, out;
     int64_t kh, kw, pad_rows, pad_cols, stride_rows, stride_cols;
     const real *weights; /* panels of NR of out.c channels: panels x (kh, kw, in.c) x NR */
     const real *start;   /* panels x NR, or NULL for 0 */
-    int     add;
+    int add;
 } correlation;
 
 void K(correlate)(bs_handler *h, const correlation *c);

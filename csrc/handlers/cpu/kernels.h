@@ -1,7 +1,7 @@
 /* kernels.h - what the families of kernels of one compilation offer to each other.
  *
- * Every operation is K(name), declared from ops.def. All work is cut by shape alone, and partial sums are added in a fixed
- * order, so results do not depend on the number of threads. */
+ * Every operation is K(name), declared from ops.def. All work is cut by shape alone, and partial
+ * sums are added in a fixed order, so results do not depend on the number of threads. */
 #ifndef BS_HANDLERS_CPU_KERNELS_H
 #define BS_HANDLERS_CPU_KERNELS_H
 
@@ -14,7 +14,7 @@
 #include "handlers/ops.def"
 
 void K(fill_table)(bs_device *device);
-int  K(is_fully_finite)(bs_handler *h, const bs_array *a);
+int K(is_fully_finite)(bs_handler *h, const bs_array *a);
 
 /* ---- elementwise ---- */
 
@@ -28,7 +28,8 @@ enum {
 };
 
 /* Calls f on runs of the n_arrays arrays, which have the same shape. s may be NULL. */
-void K(elementwise)(row_function *f, int n_arrays, const bs_array *const arrays[], const real *s, int64_t tile);
+void K(elementwise)(row_function *f, int n_arrays, const bs_array *const arrays[], const real *s,
+                    int64_t tile);
 
 /* y = activation(y) over a run, with the same bits as the operation of that name. */
 void K(activate_row)(bs_activation activation, real *y, int64_t n);
@@ -60,28 +61,30 @@ void K(fail_id)(bs_handler *h, real id, int64_t row, int64_t n); /* sets BS_INDE
 /* ---- sums ---- */
 
 /* out[j] = sum over rows of x[i, j]. */
-void K(sum_rows)(bs_handler *h, const real *x, int64_t rows, int64_t cols, int64_t pitch, real *out);
+void K(sum_rows)(bs_handler *h, const real *x, int64_t rows, int64_t cols, int64_t pitch,
+                 real *out);
 
 /* ---- products ---- */
 
 typedef struct product {
-    int64_t     m, n, k;        /* op(a) is m x k, op(b) k x n */
+    int64_t m, n, k; /* op(a) is m x k, op(b) k x n */
     const real *a, *b;
-    real       *out;
-    int64_t     a_pitch, b_pitch, out_pitch;
-    int         transa, transb; /* op(x) = x' */
-    int         add;            /* out += instead of out = */
-    const real *bias;           /* n numbers added to each row, or NULL; only without add */
-    bs_activation activation;   /* applied last */
+    real *out;
+    int64_t a_pitch, b_pitch, out_pitch;
+    int transa, transb;       /* op(x) = x' */
+    int add;                  /* out += instead of out = */
+    const real *bias;         /* n numbers added to each row, or NULL; only without add */
+    bs_activation activation; /* applied last */
 } product;
 
 void K(gemm)(bs_handler *h, const product *p);
 
 /* ---- the register tile (tile_tmpl.c) ---- */
 
-/* MR x NR elements of a product are kept in registers: out[i][j] = start + sum over s, k of a[i][..] b[..][j], s < segments,
- * k < length, in this order. a moves by a_step with k and by a_jump with s (from the start of a segment to the next), b
- * likewise. NR columns of b are read, `cols` are written, of rows out[0 .. rows). */
+/* MR x NR elements of a product are kept in registers: out[i][j] = start + sum over s, k of
+ * a[i][..] b[..][j], s < segments, k < length, in this order. a moves by a_step with k and by
+ * a_jump with s (from the start of a segment to the next), b likewise. NR columns of b are read,
+ * `cols` are written, of rows out[0 .. rows). */
 #if BS_REAL_BITS == 32 && defined(__AVX512F__)
 enum { MR = 8, NR = 32 };
 #elif defined(__AVX512F__)
@@ -99,15 +102,17 @@ typedef struct tile_loop {
 
 typedef struct tile_rows {
     const real *a[MR];
-    real       *out[MR];
-    int         n; /* rows in use */
+    real *out[MR];
+    int n; /* rows in use */
 } tile_rows;
 
 /* start: NULL for 0, or a row of NR numbers; add: what out holds is the start. */
-void K(tile)(const tile_loop *loop, const tile_rows *rows, const real *b, int64_t cols, const real *start, int add);
+void K(tile)(const tile_loop *loop, const tile_rows *rows, const real *b, int64_t cols,
+             const real *start, int add);
 
-/* Copies cols (<= NR) columns of op(b), all k rows, into a panel of k x NR, zero behind the edge. */
-void K(pack_panel)(real *panel, const real *b, int64_t k, int64_t cols, int64_t row_step, int64_t col_step);
+/* Copies k rows of cols (<= NR) columns of op(b) into a panel of k x NR, zero behind the edge. */
+void K(pack_panel)(real *panel, const real *b, int64_t k, int64_t cols, int64_t row_step,
+                   int64_t col_step);
 
 /* ---- errors inside tasks ---- */
 
@@ -115,13 +120,15 @@ void K(pack_panel)(real *panel, const real *b, int64_t k, int64_t cols, int64_t 
 static inline void note_row(int64_t *lowest, int64_t row)
 {
     int64_t now = __atomic_load_n(lowest, __ATOMIC_RELAXED);
-    while (row < now && !__atomic_compare_exchange_n(lowest, &now, row, 1, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+    while (row < now &&
+           !__atomic_compare_exchange_n(lowest, &now, row, 1, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
         ;
 }
 
 /* ---- views ---- */
 
-/* a itself if its rows can be made of the first `lead` dimensions, else a packed copy in scratch (data NULL: no memory). */
+/* a itself if its rows can be made of the first `lead` dimensions, else a packed copy in scratch
+ * (data NULL: no memory). */
 static inline bs_array with_rows(bs_handler *h, const bs_array *a, int lead)
 {
     if (bs_has_lead(a, lead))
@@ -139,9 +146,10 @@ static inline real *element(const bs_array *a, int64_t i)
     return (real *)a->data + i / cols * a->pitch + i % cols;
 }
 
-/* A view as rows of `n` elements, the size of its last dimension: row r starts at data + (r / group) * pitch + (r % group) * n. */
+/* A view as rows of `n` elements, the size of its last dimension. Row r starts at
+ * data + (r / group) * pitch + (r % group) * n. */
 typedef struct row_view {
-    real   *data;
+    real *data;
     int64_t rows, n, group, pitch;
 } row_view;
 
@@ -150,7 +158,11 @@ static inline row_view rows_of(const bs_array *a)
     const int64_t n = a->ndim ? a->dim[a->ndim - 1] : 1, cols = bs_cols(a);
     const int64_t group = n ? cols / n : 1;
     BS_ASSERT(a->lead < a->ndim || a->ndim == 0);
-    return (row_view){.data = a->data, .rows = n ? bs_count(a) / n : bs_rows(a), .n = n, .group = group ? group : 1, .pitch = a->pitch};
+    return (row_view){.data = a->data,
+                      .rows = n ? bs_count(a) / n : bs_rows(a),
+                      .n = n,
+                      .group = group ? group : 1,
+                      .pitch = a->pitch};
 }
 
 static inline real *row_at(const row_view *v, int64_t row)

@@ -1,17 +1,19 @@
-/* matrix_tmpl.c - a matrix and a vector: out = m op v, with v a row for all rows, a number for each row, or (multiplication
- * only) as large as m. */
+/* matrix_tmpl.c - a matrix and a vector: out = m op v, with v a row for all rows, a number for each
+ * row, or (multiplication only) as large as m. */
 #include "handlers/cpu/kernels.h"
 
-typedef void mv_function(const real *m, const real *v, real *out, int64_t n);    /* a row, and a vector of n */
-typedef void mv_scalar_function(const real *m, real v, real *out, int64_t n);    /* a row, and one number */
+typedef void mv_function(const real *m, const real *v, real *out,
+                         int64_t n); /* a row, and a vector of n */
+typedef void mv_scalar_function(const real *m, real v, real *out,
+                                int64_t n); /* a row, and one number */
 
 typedef struct mv_job {
-    mv_function        *with_row;
+    mv_function *with_row;
     mv_scalar_function *with_number;
-    bs_array            m, out;
-    const real         *v;
-    int64_t             v_pitch, step; /* from row to row of v; rows per task */
-    int                 column;        /* v has one number per row */
+    bs_array m, out;
+    const real *v;
+    int64_t v_pitch, step; /* from row to row of v; rows per task */
+    int column;            /* v has one number per row */
 } mv_job;
 
 static void mv_task(void *context, int64_t task, int thread)
@@ -31,8 +33,12 @@ static void mv_task(void *context, int64_t task, int thread)
 
 static void mv(mv_function *with_row, mv_scalar_function *with_number, bs_a_ m, bs_a_ v, bs_a_ out)
 {
-    mv_job j = {.with_row = with_row, .with_number = with_number, .m = bs_matrix(m, 1), .out = bs_matrix(out, 1),
-                .v = v->data, .step = rows_per_task(m->dim[1])};
+    mv_job j = {.with_row = with_row,
+                .with_number = with_number,
+                .m = bs_matrix(m, 1),
+                .out = bs_matrix(out, 1),
+                .v = v->data,
+                .step = rows_per_task(m->dim[1])};
     const int is_row = v->ndim == 1 || (v->dim[0] == 1 && v->dim[1] == m->dim[1]);
     if (!is_row) {
         const bs_array rows = bs_matrix(v, 1);

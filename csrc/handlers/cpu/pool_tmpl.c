@@ -1,27 +1,35 @@
-/* pool_tmpl.c - pooling. A window is clipped to the image, so padding never wins and is never counted.
+/* pool_tmpl.c - pooling. A window is clipped to the image, so padding never wins and is never
+ * counted.
  *
- * max: the first of the largest values in row-major order wins, the first NaN before all others; argmax is its place
- * (y*W + x)*C + c inside the image, -1 (and the output 0) for a window without a pixel. */
+ * max: the first of the largest values in row-major order wins, the first NaN before all others;
+ * argmax is its place (y*W + x)*C + c inside the image, -1 (and the output 0) for a window without
+ * a pixel. */
 #include "handlers/cpu/images.h"
 
 typedef struct pool_job {
-    images    in, out, argmax; /* backward: deltas */
+    images in, out, argmax; /* backward: deltas */
     bs_window w;
-    int64_t   lowest;          /* image with a wrong argmax */
+    int64_t lowest; /* image with a wrong argmax */
 } pool_job;
 
-typedef struct clipped { int64_t top, bottom, left, right; } clipped; /* rows [top, bottom), columns [left, right) */
+typedef struct clipped {
+    int64_t top, bottom, left, right;
+} clipped; /* rows [top, bottom), columns [left, right) */
 
 static clipped clip_window(const pool_job *j, int64_t row, int64_t col)
 {
-    const int64_t y = row * j->w.stride_rows - j->w.padding, x = col * j->w.stride_cols - j->w.padding;
-    return (clipped){.top = y > 0 ? y : 0, .bottom = min64(y + j->w.rows, j->in.h),
-                     .left = x > 0 ? x : 0, .right = min64(x + j->w.cols, j->in.w)};
+    const int64_t y = row * j->w.stride_rows - j->w.padding,
+                  x = col * j->w.stride_cols - j->w.padding;
+    return (clipped){.top = y > 0 ? y : 0,
+                     .bottom = min64(y + j->w.rows, j->in.h),
+                     .left = x > 0 ? x : 0,
+                     .right = min64(x + j->w.cols, j->in.w)};
 }
 
 static int64_t pixels_in(const clipped *k)
 {
-    return k->bottom > k->top && k->right > k->left ? (k->bottom - k->top) * (k->right - k->left) : 0;
+    return k->bottom > k->top && k->right > k->left ? (k->bottom - k->top) * (k->right - k->left)
+                                                    : 0;
 }
 
 /* Runs f for every line of every output image (row = n * H' + y). */
@@ -34,7 +42,8 @@ static void each_line(row_job_function *f, pool_job *j)
 
 static void max_pixel(const pool_job *j, int64_t n, const clipped *k, real *out, real *argmax)
 {
-    const int channels = (int)j->in.c; /* an int, so that its conversion to real is a vector instruction */
+    const int channels =
+        (int)j->in.c; /* an int, so that its conversion to real is a vector instruction */
     for (int c = 0; c < channels; c++)
         out[c] = 0, argmax[c] = -1;
     for (int64_t y = k->top; y < k->bottom; y++)
@@ -43,7 +52,8 @@ static void max_pixel(const pool_job *j, int64_t n, const clipped *k, real *out,
             const real place = (real)((y * j->in.w + x) * channels);
             BS_IVDEP
             for (int c = 0; c < channels; c++) {
-                const int larger = !(v[c] <= out[c]) & (out[c] == out[c]), take = (argmax[c] < 0) | larger;
+                const int larger = !(v[c] <= out[c]) & (out[c] == out[c]),
+                          take = (argmax[c] < 0) | larger;
                 const real here = place + (real)c;
                 out[c] = take ? v[c] : out[c];
                 argmax[c] = take ? here : argmax[c];
@@ -61,9 +71,11 @@ static void max_line(void *job, int64_t line)
     }
 }
 
-void K(maxpool2d_forward_batch)(bs_handler *h, bs_a_ inputs, bs_a_ outputs, bs_a_ argmax, const bs_window *w)
+void K(maxpool2d_forward_batch)(bs_handler *h, bs_a_ inputs, bs_a_ outputs, bs_a_ argmax,
+                                const bs_window *w)
 {
-    pool_job j = {.in = images_of(inputs), .out = images_of(outputs), .argmax = images_of(argmax), .w = *w};
+    pool_job j = {
+        .in = images_of(inputs), .out = images_of(outputs), .argmax = images_of(argmax), .w = *w};
     (void)h;
     each_line(max_line, &j);
 }
@@ -83,7 +95,8 @@ static void max_back_image(void *job, int64_t n)
     const int64_t size = j->in.h * j->in.w * j->in.c;
     for (int64_t row = 0; row < j->out.h; row++)
         for (int64_t col = 0; col < j->out.w; col++) {
-            const real *d = pixel_at(&j->out, n, row, col), *argmax = pixel_at(&j->argmax, n, row, col);
+            const real *d = pixel_at(&j->out, n, row, col),
+                       *argmax = pixel_at(&j->argmax, n, row, col);
             for (int64_t c = 0; c < j->out.c; c++) {
                 if (argmax[c] == -1)
                     continue;
@@ -96,16 +109,19 @@ static void max_back_image(void *job, int64_t n)
         }
 }
 
-void K(maxpool2d_backward_batch)(bs_handler *h, bs_a_ inputs, bs_a_ outputs, bs_a_ argmax, bs_a_ in_deltas,
-                                 bs_a_ out_deltas, const bs_window *w)
+void K(maxpool2d_backward_batch)(bs_handler *h, bs_a_ inputs, bs_a_ outputs, bs_a_ argmax,
+                                 bs_a_ in_deltas, bs_a_ out_deltas, const bs_window *w)
 {
-    pool_job j = {.in = images_of(in_deltas), .out = images_of(out_deltas), .argmax = images_of(argmax), .w = *w,
+    pool_job j = {.in = images_of(in_deltas),
+                  .out = images_of(out_deltas),
+                  .argmax = images_of(argmax),
+                  .w = *w,
                   .lowest = INT64_MAX};
     (void)inputs, (void)outputs;
     K(each_row)(max_back_image, &j, j.out.n, 4 * j.out.h * j.out.w * j.out.c);
     if (j.lowest != INT64_MAX)
-        bs_fail(&h->error, BS_INDEX, "argmax of image %lld is out of range [-1, %lld)", (long long)j.lowest,
-                (long long)(j.in.h * j.in.w * j.in.c));
+        bs_fail(&h->error, BS_INDEX, "argmax of image %lld is out of range [-1, %lld)",
+                (long long)j.lowest, (long long)(j.in.h * j.in.w * j.in.c));
 }
 
 /* ---- mean ---- */
@@ -153,8 +169,8 @@ static void mean_back_image(void *job, int64_t n)
         }
 }
 
-void K(avgpool2d_backward_batch)(bs_handler *h, bs_a_ inputs, bs_a_ outputs, bs_a_ in_deltas, bs_a_ out_deltas,
-                                 const bs_window *w)
+void K(avgpool2d_backward_batch)(bs_handler *h, bs_a_ inputs, bs_a_ outputs, bs_a_ in_deltas,
+                                 bs_a_ out_deltas, const bs_window *w)
 {
     pool_job j = {.in = images_of(in_deltas), .out = images_of(out_deltas), .w = *w};
     (void)h, (void)inputs, (void)outputs;

@@ -1,14 +1,18 @@
-/* random_tmpl.c - random numbers. Element i, in logical row-major order, of a draw depends on (key, draw, i) only: its word is
- * number i % 4 of Philox block i / 4.
+/* random_tmpl.c - random numbers. Element i, in logical row-major order, of a draw depends on (key,
+ * draw, i) only: its word is number i % 4 of Philox block i / 4.
  *
- * Masks compare words with round(p * 2^32) as integers. Normal numbers come in pairs by Box and Muller: with the words a, b of
- * elements 2k and 2k + 1, r = sqrt(-2 ln((a + 1) / 2^32)) and t = 2 pi b / 2^32, they are r cos t and r sin t. */
+ * Masks compare words with round(p * 2^32) as integers. Normal numbers come in pairs by Box and
+ * Muller: with the words a, b of elements 2k and 2k + 1, r = sqrt(-2 ln((a + 1) / 2^32)) and t = 2
+ * pi b / 2^32, they are r cos t and r sin t. */
 #include <math.h>
 #include <string.h>
 
 #include "handlers/cpu/kernels.h"
 
-enum { BLOCKS = 32, WORDS = 4 * BLOCKS }; /* made at a time, so that the rounds become vector code */
+enum {
+    BLOCKS = 32,
+    WORDS = 4 * BLOCKS
+}; /* made at a time, so that the rounds become vector code */
 
 typedef struct philox_state {
     uint32_t c0[BLOCKS], c1[BLOCKS], c2[BLOCKS], c3[BLOCKS];
@@ -28,13 +32,15 @@ static __attribute__((noinline)) void philox_round(philox_state *s, uint32_t k0,
     }
 }
 
-/* The words of elements 4 * first .. 4 * first + WORDS - 1. The same as bs_philox, for BLOCKS blocks side by side. */
+/* The words of elements 4 * first .. 4 * first + WORDS - 1. The same as bs_philox, for BLOCKS
+ * blocks side by side. */
 static void philox_words(const bs_stream *stream, uint64_t first, uint32_t out[WORDS])
 {
     philox_state s;
     uint32_t k0 = (uint32_t)stream->key, k1 = (uint32_t)(stream->key >> 32);
     for (int b = 0; b < BLOCKS; b++) {
-        s.c0[b] = (uint32_t)(first + (uint64_t)b), s.c1[b] = (uint32_t)((first + (uint64_t)b) >> 32);
+        s.c0[b] = (uint32_t)(first + (uint64_t)b),
+        s.c1[b] = (uint32_t)((first + (uint64_t)b) >> 32);
         s.c2[b] = (uint32_t)stream->draw, s.c3[b] = (uint32_t)(stream->draw >> 32);
     }
     for (int round = 0; round < 10; round++) {
@@ -43,7 +49,8 @@ static void philox_words(const bs_stream *stream, uint64_t first, uint32_t out[W
         k1 += 0xBB67AE85u;
     }
     for (int b = 0; b < BLOCKS; b++)
-        out[4 * b] = s.c0[b], out[4 * b + 1] = s.c1[b], out[4 * b + 2] = s.c2[b], out[4 * b + 3] = s.c3[b];
+        out[4 * b] = s.c0[b], out[4 * b + 1] = s.c1[b], out[4 * b + 2] = s.c2[b],
+                out[4 * b + 3] = s.c3[b];
 }
 
 /* Makes up to WORDS elements of a draw from their words. */
@@ -51,10 +58,10 @@ typedef void words_function(const uint32_t words[WORDS], real out[WORDS], const 
 
 typedef struct random_job {
     words_function *f;
-    double          s[2];
-    bs_stream       stream; /* with this draw */
+    double s[2];
+    bs_stream stream; /* with this draw */
     const bs_array *out;
-    int64_t         count;
+    int64_t count;
 } random_job;
 
 static void random_task(void *context, int64_t task, int thread)
@@ -71,7 +78,8 @@ static void random_task(void *context, int64_t task, int thread)
         j->f(words, values, j->s);
         for (int64_t k = 0; k < n;) {
             const int64_t col = (i + k) % cols, run = min64(n - k, cols - col);
-            memcpy((real *)j->out->data + (i + k) / cols * j->out->pitch + col, values + k, (size_t)run * sizeof(real));
+            memcpy((real *)j->out->data + (i + k) / cols * j->out->pitch + col, values + k,
+                   (size_t)run * sizeof(real));
             k += run;
         }
     }
@@ -79,7 +87,8 @@ static void random_task(void *context, int64_t task, int thread)
 
 static void draw(bs_handler *h, words_function *f, double s0, double s1, bs_a_ out)
 {
-    random_job j = {.f = f, .s = {s0, s1}, .stream = *h->stream, .out = out, .count = bs_count(out)};
+    random_job j = {
+        .f = f, .s = {s0, s1}, .stream = *h->stream, .out = out, .count = bs_count(out)};
     h->stream->draw++;
     bs_parallel(div_up(j.count, TILE_MATHS), random_task, &j);
 }
@@ -101,7 +110,8 @@ static void gaussian_words(const uint32_t words[WORDS], real out[WORDS], const d
 {
     const double scale = 1.0 / 4294967296.0, two_pi = 6.283185307179586476925;
     for (int i = 0; i < WORDS; i += 2) {
-        const double r = sqrt(-2 * log(((double)words[i] + 1) * scale)), t = two_pi * (words[i + 1] * scale);
+        const double r = sqrt(-2 * log(((double)words[i] + 1) * scale)),
+                     t = two_pi * (words[i + 1] * scale);
         out[i] = (real)(s[0] + s[1] * (r * cos(t)));
         out[i + 1] = (real)(s[0] + s[1] * (r * sin(t)));
     }

@@ -1,7 +1,9 @@
-/* real.h - what a *_tmpl.c is compiled for: BS_REAL_BITS (32 or 64) and BS_ISA (base, avx2 or avx512).
+/* real.h - what a *_tmpl.c is compiled for: BS_REAL_BITS (32 or 64) and BS_ISA (base, avx2 or
+ * avx512).
  *
- * `real` is the number, K(name) the name of a function of this compilation: K(add_tt) is bs_cpu_add_tt_f32_avx2.
- * `vec` is a vector of VEC reals as wide as the instruction set's registers. */
+ * `real` is the number, K(name) the name of a function of this compilation: K(add_tt) is
+ * bs_cpu_add_tt_f32_avx2. `vec` is a vector of VEC reals as wide as the instruction set's
+ * registers. */
 #ifndef BS_HANDLERS_CPU_REAL_H
 #define BS_HANDLERS_CPU_REAL_H
 
@@ -9,22 +11,22 @@
 #include <stdint.h>
 
 #if BS_REAL_BITS == 32
-typedef float    real;
+typedef float real;
 typedef uint32_t real_bits;
-#define BS_REAL_NAME f32
-#define REAL(x) x##f          /* a literal */
+#define BS_REAL_NAME  f32
+#define REAL(x)       x##f    /* a literal */
 #define REAL_FN(name) name##f /* a function of math.h */
 #else
-typedef double   real;
+typedef double real;
 typedef uint64_t real_bits;
-#define BS_REAL_NAME f64
-#define REAL(x) x
+#define BS_REAL_NAME  f64
+#define REAL(x)       x
 #define REAL_FN(name) name
 #endif
 
 #define BS_JOIN_(a, b, c) a##_##b##_##c
-#define BS_JOIN(a, b, c) BS_JOIN_(a, b, c)
-#define K(name) BS_JOIN(bs_cpu_##name, BS_REAL_NAME, BS_ISA)
+#define BS_JOIN(a, b, c)  BS_JOIN_(a, b, c)
+#define K(name)           BS_JOIN(bs_cpu_##name, BS_REAL_NAME, BS_ISA)
 
 #if defined(__AVX512F__)
 enum { VEC_BYTES = 64 };
@@ -35,9 +37,11 @@ enum { VEC_BYTES = 16 };
 #endif
 enum { VEC = VEC_BYTES / sizeof(real) };
 
-typedef real vec __attribute__((vector_size(VEC_BYTES), aligned(sizeof(real)), may_alias)); /* for loads and stores anywhere */
+typedef real vec __attribute__((vector_size(VEC_BYTES), aligned(sizeof(real)),
+                                may_alias)); /* for loads and stores anywhere */
 
-/* The loop behind it has no dependence from one turn to the next: an output is no input, or the very same view. */
+/* The loop behind it has no dependence from one turn to the next: an output is no input, or the
+ * very same view. */
 #if defined(__clang__)
 #define BS_IVDEP _Pragma("clang loop vectorize(assume_safety)")
 #else

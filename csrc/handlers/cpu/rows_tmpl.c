@@ -1,4 +1,5 @@
-/* rows_tmpl.c - operations row by row, a row being the last dimension: softmax, merge and split; and broadcast. */
+/* rows_tmpl.c - operations row by row, a row being the last dimension: softmax, merge and split;
+ * and broadcast. */
 #include <string.h>
 
 #include "handlers/cpu/kernels.h"
@@ -6,8 +7,8 @@
 
 typedef struct rows_job {
     row_job_function *f;
-    void          *job;
-    int64_t        rows, step;
+    void *job;
+    int64_t rows, step;
 } rows_job;
 
 static void rows_task(void *context, int64_t task, int thread)
@@ -29,7 +30,9 @@ void K(each_row)(row_job_function *f, void *job, int64_t rows, int64_t cols)
         bs_parallel(div_up(rows, j.step), rows_task, &j);
 }
 
-typedef struct two_rows { row_view in, out; } two_rows;
+typedef struct two_rows {
+    row_view in, out;
+} two_rows;
 
 static void softmax_row(void *job, int64_t row)
 {
@@ -60,7 +63,9 @@ void K(softmax_row)(const real *x, real *p, int64_t n)
         p[i] *= scale;
 }
 
-typedef struct three_rows { row_view a, b, whole; } three_rows;
+typedef struct three_rows {
+    row_view a, b, whole;
+} three_rows;
 
 static void merge_row(void *job, int64_t row)
 {
@@ -101,21 +106,23 @@ void K(split_add_tt)(bs_handler *h, bs_a_ x, bs_a_ out_a, bs_a_ out_b)
 /* ---- broadcast ---- */
 
 /* Copies n elements, starting at logical index `from` of a, to logical index `to` of out. */
-static void copy_elements(const bs_array *a, int64_t from, const bs_array *out, int64_t to, int64_t n)
+static void copy_elements(const bs_array *a, int64_t from, const bs_array *out, int64_t to,
+                          int64_t n)
 {
     const int64_t a_cols = bs_cols(a), out_cols = bs_cols(out);
     while (n > 0) {
         const int64_t a_col = from % a_cols, out_col = to % out_cols;
         const int64_t run = min64(n, min64(a_cols - a_col, out_cols - out_col));
         memcpy((real *)out->data + to / out_cols * out->pitch + out_col,
-               (const real *)a->data + from / a_cols * a->pitch + a_col, (size_t)run * sizeof(real));
+               (const real *)a->data + from / a_cols * a->pitch + a_col,
+               (size_t)run * sizeof(real));
         from += run, to += run, n -= run;
     }
 }
 
 typedef struct broadcast_job {
     const bs_array *a, *out;
-    int64_t         repeats, inner; /* out is (outer, repeats, inner), a is (outer, inner) */
+    int64_t repeats, inner; /* out is (outer, repeats, inner), a is (outer, inner) */
 } broadcast_job;
 
 static void broadcast_row(void *job, int64_t row)

@@ -1,4 +1,5 @@
-/* sum_tmpl.c - sums, the same for any number of threads: fixed chunks, whose partial sums are added in order. */
+/* sum_tmpl.c - sums, the same for any number of threads: fixed chunks, whose partial sums are added
+ * in order. */
 #include <string.h>
 
 #include "handlers/cpu/kernels.h"
@@ -24,14 +25,15 @@ static double sum_run(const real *x, int64_t n)
 
 typedef struct total_job {
     const bs_array *a;
-    double         *part;
-    int64_t         count;
+    double *part;
+    int64_t count;
 } total_job;
 
 static void total_task(void *context, int64_t task, int thread)
 {
     const total_job *j = context;
-    const int64_t cols = bs_is_packed(j->a) ? j->count : bs_cols(j->a), end = min64((task + 1) * TILE, j->count);
+    const int64_t cols = bs_is_packed(j->a) ? j->count : bs_cols(j->a),
+                  end = min64((task + 1) * TILE, j->count);
     double sum = 0;
     (void)thread;
     for (int64_t i = task * TILE; i < end;) {
@@ -46,7 +48,9 @@ static void total(bs_handler *h, bs_a_ a, bs_a_ out)
 {
     const bs_mark mark = bs_scratch_mark(h);
     const int64_t count = bs_count(a), parts = div_up(count, TILE);
-    total_job j = {.a = a, .count = count, .part = bs_scratch_take(h, (size_t)(parts ? parts : 1) * sizeof(double))};
+    total_job j = {.a = a,
+                   .count = count,
+                   .part = bs_scratch_take(h, (size_t)(parts ? parts : 1) * sizeof(double))};
     double sum = 0;
     if (!j.part)
         return;
@@ -59,7 +63,9 @@ static void total(bs_handler *h, bs_a_ a, bs_a_ out)
 
 /* ---- over the columns of each row ---- */
 
-typedef struct row_sums { bs_array m, out; } row_sums;
+typedef struct row_sums {
+    bs_array m, out;
+} row_sums;
 
 static void sum_row(void *job, int64_t row)
 {
@@ -70,15 +76,15 @@ static void sum_row(void *job, int64_t row)
 /* ---- over the rows of each column ---- */
 
 enum {
-    BLOCK_ROWS = 64,    /* summed in single precision one after another */
-    BLOCK_COLS = 64,    /* sums that are kept on the stack */
+    BLOCK_ROWS = 64, /* summed in single precision one after another */
+    BLOCK_COLS = 64, /* sums that are kept on the stack */
     MAX_PARTS = 64
 };
 
 typedef struct column_sums {
     const real *x;
-    real       *part; /* parts x cols */
-    int64_t     rows, cols, pitch, step; /* rows per task */
+    real *part;                      /* parts x cols */
+    int64_t rows, cols, pitch, step; /* rows per task */
 } column_sums;
 
 static void sum_block(const real *x, int64_t rows, int64_t cols, int64_t pitch, real *out)
@@ -100,15 +106,16 @@ static void column_task(void *context, int64_t task, int thread)
     memset(out, 0, (size_t)j->cols * sizeof(real));
     for (int64_t i = task * j->step; i < end; i += BLOCK_ROWS)
         for (int64_t c = 0; c < j->cols; c += BLOCK_COLS)
-            sum_block(j->x + i * j->pitch + c, min64(BLOCK_ROWS, end - i), min64(BLOCK_COLS, j->cols - c), j->pitch,
-                      out + c);
+            sum_block(j->x + i * j->pitch + c, min64(BLOCK_ROWS, end - i),
+                      min64(BLOCK_COLS, j->cols - c), j->pitch, out + c);
 }
 
 void K(sum_rows)(bs_handler *h, const real *x, int64_t rows, int64_t cols, int64_t pitch, real *out)
 {
     const bs_mark mark = bs_scratch_mark(h);
     const int64_t bunch = BLOCK_ROWS * div_up(rows_per_task(cols), BLOCK_ROWS);
-    column_sums j = {.x = x, .part = out, .rows = rows, .cols = cols, .pitch = pitch, .step = bunch};
+    column_sums j = {
+        .x = x, .part = out, .rows = rows, .cols = cols, .pitch = pitch, .step = bunch};
     if (div_up(rows, bunch) > MAX_PARTS)
         j.step = BLOCK_ROWS * div_up(rows, BLOCK_ROWS * MAX_PARTS);
     const int64_t parts = rows > 0 ? div_up(rows, j.step) : 1;

@@ -1,5 +1,5 @@
-/* table_tmpl.c - the table of operations of one compilation: every REQUIRED row of ops.def, and the fusions that this handler
- * has itself. */
+/* table_tmpl.c - the table of operations of one compilation: every REQUIRED row of ops.def, and the
+ * fusions that this handler has itself. */
 #include "handlers/cpu/kernels.h"
 
 #define FILL_REQUIRED(name) ops->name = K(name);

@@ -1,16 +1,18 @@
-/* tile_tmpl.c - the register tile: a block of MR x NR elements of a product whose sums stay in registers, the core of all own
- * products and convolutions. Each element is a sum in the order of segments and k, whatever the block it lies in. */
+/* tile_tmpl.c - the register tile: a block of MR x NR elements of a product whose sums stay in
+ * registers, the core of all own products and convolutions. Each element is a sum in the order of
+ * segments and k, whatever the block it lies in. */
 #include <string.h>
 
 #include "handlers/cpu/kernels.h"
 
 enum { NV = NR / VEC }; /* vectors per row */
 
-/* `rows` is a literal in every call, so that all loops over it unroll and `sum` becomes registers. */
-BS_INLINE void sum_tile(const int rows, const tile_loop *loop, const tile_rows *r, const real *b, const real *start,
-                        vec sum[MR][NV])
+/* `rows` is a literal in every call, so all loops over it unroll and c becomes registers. */
+BS_INLINE void sum_tile(const int rows, const tile_loop *loop, const tile_rows *r, const real *b,
+                        const real *start, vec sum[MR][NV])
 {
-    const vec zero = {0}, start_0 = start ? *(const vec *)start : zero, start_1 = start ? *(const vec *)(start + VEC) : zero;
+    const vec zero = {0}, start_0 = start ? *(const vec *)start : zero,
+              start_1 = start ? *(const vec *)(start + VEC) : zero;
     const real *a[MR];
     vec c[MR][NV];
 #pragma GCC unroll 8
@@ -54,7 +56,8 @@ static void store_row(real *out, const vec sum[NV], int64_t cols, int add)
         out[j] = add ? out[j] + row[j] : row[j];
 }
 
-void K(tile)(const tile_loop *loop, const tile_rows *rows, const real *b, int64_t cols, const real *start, int add)
+void K(tile)(const tile_loop *loop, const tile_rows *rows, const real *b, int64_t cols,
+             const real *start, int add)
 {
     vec sum[MR][NV];
     if (rows->n > MR / 2)
@@ -67,9 +70,12 @@ void K(tile)(const tile_loop *loop, const tile_rows *rows, const real *b, int64_
         store_row(rows->out[i], sum[i], cols, add);
 }
 
-void K(pack_panel)(real *panel, const real *b, int64_t k, int64_t cols, int64_t row_step, int64_t col_step)
+void K(pack_panel)(real *panel, const real *b, int64_t k, int64_t cols, int64_t row_step,
+                   int64_t col_step)
 {
-    enum { BLOCK = 16 }; /* rows of the panel that are filled at a time, so that they stay in the cache */
+    enum {
+        BLOCK = 16
+    }; /* rows of the panel that are filled at a time, so that they stay in the cache */
     if (cols < NR)
         memset(panel, 0, (size_t)(k * NR) * sizeof(real));
     if (col_step == 1) {

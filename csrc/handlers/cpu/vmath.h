@@ -1,28 +1,30 @@
-/* vmath.h - exp, tanh, sigmoid and exp(x) - 1 without branches, so that loops over them become vector code.
+/* vmath.h - exp, tanh, sigmoid and exp(x) - 1 without branches, so that loops over them become
+ * vector code.
  *
- * exp(x) = 2^n exp(r), n = round(x / ln 2), |r| <= ln(2)/2, exp(r) by its Taylor polynomial (degree 7 for float, 13 for double,
- * error below 0.1 ulp). Rounding to n is done by adding and subtracting a number so large that it has no fraction bits, whose
- * low bits then hold n as an integer. 2^n is multiplied in two steps, so that overflow gives infinity and underflow 0 or a
- * denormal number. NaN comes out as NaN.
+ * exp(x) = 2^n exp(r), n = round(x / ln 2), |r| <= ln(2)/2, exp(r) by its Taylor polynomial (degree
+ * 7 for float, 13 for double, error below 0.1 ulp). Rounding to n is done by adding and subtracting
+ * a number so large that it has no fraction bits, whose low bits then hold n as an integer. 2^n is
+ * multiplied in two steps, so that overflow gives infinity and underflow 0 or a denormal number.
+ * NaN comes out as NaN.
  *
- * Worst errors, in units in the last place, over all of float and many random double (tests/test_vector_math.py):
- * exp 2, sigmoid 3, tanh 3, exp(x) - 1 for x <= 0: 3. */
+ * Worst errors, in units in the last place, over all of float and many random double
+ * (tests/test_vector_math.py): exp 2, sigmoid 3, tanh 3, exp(x) - 1 for x <= 0: 3. */
 #ifndef BS_HANDLERS_CPU_VMATH_H
 #define BS_HANDLERS_CPU_VMATH_H
 
 #include "handlers/cpu/real.h"
 
 #if BS_REAL_BITS == 32
-#define MATHS_MAGIC 12582912.0f /* 1.5 * 2^23 */
+#define MATHS_MAGIC    12582912.0f  /* 1.5 * 2^23 */
 #define MATHS_LN2_HIGH 0.693145752f /* 16 bits, so that n times it is exact */
-#define MATHS_LN2_LOW 1.42860677e-6f
+#define MATHS_LN2_LOW  1.42860677e-6f
 enum { MANTISSA_BITS = 23, EXPONENT_BIAS = 127 };
 static const real exp_low = -104.0f, exp_high = 89.0f; /* exp is 0 below and infinite above */
 static const real expm1_low = -18.0f;                  /* exp(x) - 1 is -1 below */
 #else
-#define MATHS_MAGIC 6755399441055744.0 /* 1.5 * 2^52 */
+#define MATHS_MAGIC    6755399441055744.0 /* 1.5 * 2^52 */
 #define MATHS_LN2_HIGH 0.69314718036912381649
-#define MATHS_LN2_LOW 1.90821492927058770002e-10
+#define MATHS_LN2_LOW  1.90821492927058770002e-10
 enum { MANTISSA_BITS = 52, EXPONENT_BIAS = 1023 };
 static const real exp_low = -746.0, exp_high = 710.0;
 static const real expm1_low = -38.0;
@@ -32,13 +34,19 @@ static const real log2_e = REAL(1.44269504088896340736);
 
 BS_INLINE real from_bits(real_bits bits)
 {
-    const union { real_bits bits; real x; } u = {.bits = bits};
+    const union {
+        real_bits bits;
+        real x;
+    } u = {.bits = bits};
     return u.x;
 }
 
 BS_INLINE real_bits to_bits(real x)
 {
-    const union { real x; real_bits bits; } u = {.x = x};
+    const union {
+        real x;
+        real_bits bits;
+    } u = {.x = x};
     return u.bits;
 }
 
