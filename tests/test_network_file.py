@@ -178,6 +178,7 @@ def test_a_full_disk_leaves_the_old_file_intact(tmp_path):
     result = subprocess.run([sys.executable, '-c', FULL_DISK, str(path)], capture_output=True,
                             text=True)
     assert 'cannot save the network to' in result.stdout and 'net.hdf5' in result.stdout
+    assert result.returncode == 0, result.stderr
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ['net.hdf5']
 

@@ -4,6 +4,7 @@ A file has the attributes `format`, `info` and optionally `comment`, and two dat
 `description`, the JSON text of the network's description, and `parameters`, its flat parameters.
 """
 
+import io
 import json
 import os
 import secrets
@@ -24,23 +25,15 @@ def save_network(net, filename, comment):
     filename = os.path.realpath(filename)
     if os.path.exists(filename) and not os.path.isfile(filename):
         raise OSError(f"cannot save the network to {filename!r}: that is no regular file")
-    description = json.dumps(get_description(net)).encode()
-    parameters = net.get('parameters')
+    content = _to_bytes(net, comment)
     partial = f'{filename}.{secrets.token_hex(4)}.part'
     try:
-        with h5py.File(partial, 'w') as file:
-            file.attrs['format'] = FORMAT
-            file.attrs['info'] = f'Created with brainstorm {__version__}'
-            if comment:
-                file.attrs['comment'] = comment
-            file.create_dataset('description', data=description,
-                                dtype=h5py.string_dtype('utf-8'))
-            file.create_dataset('parameters', data=parameters, compression='gzip')
-        with open(partial, 'rb+') as file:
+        with open(partial, 'wb') as file:
+            file.write(content)
+            file.flush()
             os.fsync(file.fileno())
         os.replace(partial, filename)
-    except (OSError, RuntimeError) as error:
-        # On a full disk h5py raises either of them, without the name of the file.
+    except OSError as error:
         raise OSError(f"cannot save the network to {filename!r}: {error}") from error
     finally:
         if os.path.exists(partial):
@@ -66,6 +59,20 @@ def load_network(network_class, filename):
     except Exception as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
         raise ValidationError(f"cannot load a network from {filename!r}: {reason}") from error
+
+
+def _to_bytes(net, comment):
+    """The content of the file. HDF5 writes to memory, for on a full disk it may crash."""
+    content = io.BytesIO()
+    with h5py.File(content, 'w') as file:
+        file.attrs['format'] = FORMAT
+        file.attrs['info'] = f'Created with brainstorm {__version__}'
+        if comment:
+            file.attrs['comment'] = comment
+        file.create_dataset('description', data=json.dumps(get_description(net)).encode(),
+                            dtype=h5py.string_dtype('utf-8'))
+        file.create_dataset('parameters', data=net.get('parameters'), compression='gzip')
+    return content.getbuffer()
 
 
 def _read_description(file, network_class):
