@@ -11,6 +11,7 @@ import h5py
 
 import brainstorm as bs
 from brainstorm.initializers import DenseSqrtFanIn
+from brainstorm.training.schedules import Linear
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument('--epochs', type=int, default=20)
@@ -46,14 +47,15 @@ network.initialize({'Hid*': {'W': DenseSqrtFanIn(), 'bias': 0},
 # ---- training ----
 
 scorers = [bs.scorers.Accuracy(out_name='Output.outputs.predictions')]
-trainer = bs.Trainer(bs.training.MomentumStepper(learning_rate=0.5, momentum=0.9))
+trainer = bs.Trainer(bs.training.MomentumStepper(learning_rate=0.4, momentum=0.9))
 trainer.train_scorers = scorers
 trainer.add_hook(bs.hooks.ProgressBar())
+trainer.add_hook(bs.hooks.ModifyStepperAttribute(Linear(0.4, 0.01, arguments.epochs)))
 trainer.add_hook(bs.hooks.MonitorScores('validation_data', scorers, name='validation'))
 trainer.add_hook(bs.hooks.SaveBestNetwork('validation.Accuracy', filename='mnist_pi_best.hdf5',
                                           name='best weights', criterion='max'))
 trainer.add_hook(bs.hooks.StopAfterEpoch(arguments.epochs))
-trainer.train(network, bs.Minibatches(100, **training),
+trainer.train(network, bs.Minibatches(50, **training),
               validation_data=bs.Minibatches(100, shuffle=False, **validation))
 
 best = bs.Network.from_hdf5('mnist_pi_best.hdf5')
