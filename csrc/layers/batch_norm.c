@@ -29,9 +29,9 @@ static bs_status setup(bs_layer *layer, void *state, bs_error *err)
     const batch_norm *self = state;
     const bs_shape x = layer->in.buffer[X].shape, channels = bs_fixed_1d(x.dim[x.ndim - 1]);
     if (self->decay < 0 || self->decay > 1)
-        return bs_layer_fail(layer, err, "decay must lie in [0, 1], got %g", self->decay);
+        return bs_fail(err, BS_LAYER, "decay must lie in [0, 1], got %g", self->decay);
     if (self->epsilon <= 0)
-        return bs_layer_fail(layer, err, "epsilon must be positive, got %g", self->epsilon);
+        return bs_fail(err, BS_LAYER, "epsilon must be positive, got %g", self->epsilon);
     BS_TRY(bs_add_output(layer, "default", x, err));
     BS_TRY(bs_add_parameter(layer, "gamma", channels, 0, err));
     BS_TRY(bs_add_parameter(layer, "beta", channels, 0, err));

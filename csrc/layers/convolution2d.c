@@ -7,34 +7,26 @@ enum { Y };
 enum { W, BIAS };
 
 typedef struct {
-    int64_t num_filters, kernel_size[2], stride[2], padding;
+    int64_t num_filters;
+    bs_window_options window;
     int activation;
 } convolution2d;
 
 static const bs_option options[] = {
     {"num_filters", BS_OPT_INT, offsetof(convolution2d, num_filters), NULL, NULL},
-    {"kernel_size", BS_OPT_PAIR, offsetof(convolution2d, kernel_size), NULL, NULL},
-    {"stride", BS_OPT_PAIR, offsetof(convolution2d, stride), "1 1", NULL},
-    {"padding", BS_OPT_PADDING, offsetof(convolution2d, padding), "0", NULL},
+    {"kernel_size", BS_OPT_PAIR, offsetof(convolution2d, window.kernel_size), NULL, NULL},
+    {"stride", BS_OPT_PAIR, offsetof(convolution2d, window.stride), "1 1", NULL},
+    {"padding", BS_OPT_PADDING, offsetof(convolution2d, window.padding), "0", NULL},
     {"activation", BS_OPT_ACTIVATION, offsetof(convolution2d, activation), "tanh", NULL},
     {0}};
 static const bs_port inputs[] = {{"default", "T B H W C", 0}, {0}};
 
-static bs_window window(const convolution2d *self)
-{
-    return (bs_window){.rows = self->kernel_size[0],
-                       .cols = self->kernel_size[1],
-                       .stride_rows = self->stride[0],
-                       .stride_cols = self->stride[1],
-                       .padding = self->padding};
-}
-
 static bs_status setup(bs_layer *layer, void *state, bs_error *err)
 {
     const convolution2d *self = state;
-    const bs_window win = window(self);
+    const bs_window win = bs_window_of(&self->window);
     bs_shape y;
-    BS_TRY(bs_window_output(layer, &layer->in.buffer[X].shape, &win, self->num_filters, &y, err));
+    BS_TRY(bs_window_output(&layer->in.buffer[X].shape, &win, self->num_filters, &y, err));
     BS_TRY(bs_add_output(layer, "default", y, err));
     const bs_shape w = {
         .scale = BS_FIXED,
@@ -47,7 +39,7 @@ static bs_status setup(bs_layer *layer, void *state, bs_error *err)
 static void forward(bs_handler *h, const void *state, const bs_io *io)
 {
     const convolution2d *self = state;
-    const bs_window win = window(self);
+    const bs_window win = bs_window_of(&self->window);
     const bs_array x = bs_images(&io->in[X]), y = bs_images(&io->out[Y]);
     bs_conv2d_forward_batch(h, &x, &io->param[W], &io->param[BIAS], &y, &win);
     bs_activate(h, self->activation, &y, &y);
@@ -56,7 +48,7 @@ static void forward(bs_handler *h, const void *state, const bs_io *io)
 static void backward(bs_handler *h, const void *state, const bs_io *io)
 {
     const convolution2d *self = state;
-    const bs_window win = window(self);
+    const bs_window win = bs_window_of(&self->window);
     const bs_array x = bs_images(&io->in[X]), y = bs_images(&io->out[Y]),
                    dy = bs_images(&io->d_out[Y]);
     const bs_array *dw = &io->d_param[W], *dbias = &io->d_param[BIAS];

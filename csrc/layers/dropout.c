@@ -20,7 +20,7 @@ static bs_status setup(bs_layer *layer, void *state, bs_error *err)
     const dropout *self = state;
     const bs_shape x = layer->in.buffer[X].shape;
     if (self->drop_prob < 0 || self->drop_prob >= 1)
-        return bs_layer_fail(layer, err, "drop_prob must lie in [0, 1), got %g", self->drop_prob);
+        return bs_fail(err, BS_LAYER, "drop_prob must lie in [0, 1), got %g", self->drop_prob);
     BS_TRY(bs_add_output(layer, "default", x, err));
     return bs_add_internal(layer, "mask", x, err);
 }

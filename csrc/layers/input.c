@@ -12,7 +12,7 @@ static bs_status setup(bs_layer *layer, void *state, bs_error *err)
 {
     const input *self = state;
     if (self->out_shapes.n == 0)
-        return bs_layer_fail(layer, err, "out_shapes is empty");
+        return bs_fail(err, BS_LAYER, "out_shapes is empty");
     for (int i = 0; i < self->out_shapes.n; i++)
         BS_TRY(bs_add_output(layer, self->out_shapes.shapes[i].name,
                              self->out_shapes.shapes[i].shape, err));

@@ -42,6 +42,38 @@ bs_array bs_images(const bs_array *a)
     return out;
 }
 
+bs_window bs_window_of(const bs_window_options *options)
+{
+    return (bs_window){
+        .rows = options->kernel_size[0],
+        .cols = options->kernel_size[1],
+        .stride_rows = options->stride[0],
+        .stride_cols = options->stride[1],
+        .padding = options->padding,
+    };
+}
+
+bs_status bs_window_output(const bs_shape *in, const bs_window *window, int64_t channels,
+                           bs_shape *out, bs_error *err)
+{
+    const int64_t most = INT64_MAX / 4;
+    const int64_t height = window->padding > most ? -1
+                                                  : in->dim[0] + 2 * window->padding - window->rows;
+    const int64_t width = window->padding > most ? -1
+                                                 : in->dim[1] + 2 * window->padding - window->cols;
+    if (height < 0 || width < 0)
+        return bs_fail(
+            err, BS_LAYER,
+            "a window of (%lld, %lld) does not fit on images of (%lld, %lld) with padding %lld",
+            (long long)window->rows, (long long)window->cols, (long long)in->dim[0],
+            (long long)in->dim[1], (long long)window->padding);
+    *out = *in;
+    out->dim[0] = height / window->stride_rows + 1;
+    out->dim[1] = width / window->stride_cols + 1;
+    out->dim[2] = channels;
+    return BS_OK;
+}
+
 void bs_put(bs_handler *h, bs_write write, const bs_array *a, const bs_array *out)
 {
     if (write == BS_SET)

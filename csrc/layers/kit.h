@@ -17,6 +17,19 @@ bs_array bs_pixels(const bs_array *a);          /* (all but the last dimension, 
 bs_array bs_vector(const bs_array *a);          /* (1, N): a parameter as a row vector */
 bs_array bs_images(const bs_array *a);          /* (T*B, H, W, C), 4-D */
 
+/* ---- windows of image layers ---- */
+
+typedef struct bs_window_options { /* the options kernel_size, stride and padding */
+    int64_t kernel_size[2], stride[2], padding;
+} bs_window_options;
+
+bs_window bs_window_of(const bs_window_options *options);
+
+/* For setup of image layers: the output of a window slid over images `in`, (H', W', channels) with
+ * H' = (H + 2 padding - rows) / stride_rows + 1. BS_LAYER if nothing is left. */
+bs_status bs_window_output(const bs_shape *in, const bs_window *window, int64_t channels,
+                           bs_shape *out, bs_error *err);
+
 /* ---- writing: SET replaces, ADD adds, SKIP does nothing ---- */
 
 void bs_put(bs_handler *h, bs_write write, const bs_array *a, const bs_array *out); /* out (+)= a */

@@ -10,6 +10,7 @@
 #include "array/shape.h"
 #include "base/memory.h"
 #include "handlers/handler.h"
+#include "layers/options.h"
 
 typedef enum bs_pass { BS_INFERENCE, BS_TRAINING } bs_pass;
 
@@ -29,64 +30,6 @@ typedef struct bs_io {
         *inner_write; /* BS_ADD: a consumer of internal NAME has added to its partner dNAME */
     bs_pass pass;     /* of the forward pass that ran, in backward too */
 } bs_io;
-
-/* ---- options ---- */
-
-typedef enum bs_option_kind {
-    BS_OPT_SIZE,       /* bs_size_option: one int or several; "none" if not given */
-    BS_OPT_INT,        /* int64_t > 0 */
-    BS_OPT_PADDING,    /* int64_t >= 0 */
-    BS_OPT_PAIR,       /* int64_t[2], both > 0; one int stands for both */
-    BS_OPT_NUMBER,     /* double, finite */
-    BS_OPT_ACTIVATION, /* int: a bs_activation */
-    BS_OPT_CHOICE,     /* int: position in `choices` */
-    BS_OPT_SHAPES,     /* bs_shapes_option */
-    BS_OPT_POINTER     /* void *, borrowed; not for users */
-} bs_option_kind;
-
-typedef struct bs_option {
-    const char *name;
-    bs_option_kind kind;
-    size_t offset;        /* of the value in the layer's state */
-    const char *standard; /* the default as text, "1 1" for pairs; NULL: must be given */
-    const char *choices;  /* of BS_OPT_CHOICE: "max avg" */
-} bs_option;
-
-typedef struct bs_size_option {
-    int ndim; /* 0: not given */
-    int64_t dim[BS_MAX_NDIM];
-} bs_size_option;
-
-typedef struct bs_named_shape {
-    const char *name;
-    bs_shape shape;
-} bs_named_shape;
-
-typedef struct bs_shapes_option {
-    int n;
-    const bs_named_shape *shapes;
-} bs_shapes_option;
-
-/* One keyword argument as it comes from outside. */
-typedef enum bs_setting_kind {
-    BS_NONE,
-    BS_NUMBER,
-    BS_TEXT,
-    BS_SIZES,
-    BS_SHAPES,
-    BS_POINTER
-} bs_setting_kind;
-typedef struct bs_setting {
-    const char *name;
-    bs_setting_kind kind;
-    int n;            /* BS_SIZES, BS_SHAPES */
-    double number;    /* BS_NUMBER */
-    int is_integer;   /* the number came as an integer */
-    const char *text; /* BS_TEXT */
-    int64_t sizes[BS_MAX_NDIM];
-    const bs_named_shape *shapes;
-    void *pointer;
-} bs_setting;
 
 /* ---- types ---- */
 
@@ -158,15 +101,6 @@ bs_status bs_add_output(bs_layer *layer, const char *name, bs_shape shape, bs_er
 bs_status bs_add_parameter(bs_layer *layer, const char *name, bs_shape shape, unsigned flags,
                            bs_error *err);
 bs_status bs_add_internal(bs_layer *layer, const char *name, bs_shape shape, bs_error *err);
-
-/* For setup: BS_LAYER with the text "<name of the type>: <fmt>"; the caller adds the layer's name.
- */
-bs_status bs_layer_fail(const bs_layer *layer, bs_error *err, const char *fmt, ...) BS_PRINTF(3, 4);
-
-/* For setup of image layers: the output of a window slid over images `in`, (H', W', channels) with
- * H' = (H + 2 padding - rows) / stride_rows + 1. BS_LAYER if nothing is left. */
-bs_status bs_window_output(const bs_layer *layer, const bs_shape *in, const bs_window *window,
-                           int64_t channels, bs_shape *out, bs_error *err);
 
 /* Position of the buffer called `name`, or -1. */
 int bs_find_buffer(const bs_buffers_declared *list, const char *name);

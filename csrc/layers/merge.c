@@ -21,9 +21,9 @@ static bs_status setup(bs_layer *layer, void *state, bs_error *err)
     char a_text[120], b_text[120];
     bs_shape_text(a_text, sizeof a_text, a);
     bs_shape_text(b_text, sizeof b_text, b);
-    return bs_layer_fail(layer, err,
-                         "inputs_1 %s and inputs_2 %s must agree in all dimensions but the last",
-                         a_text, b_text);
+    return bs_fail(err, BS_LAYER,
+                   "inputs_1 %s and inputs_2 %s must agree in all dimensions but the last", a_text,
+                   b_text);
 }
 
 static void forward(bs_handler *h, const void *state, const bs_io *io)

@@ -8,34 +8,25 @@ enum { ARGMAX };
 enum { MAX, AVG };
 
 typedef struct {
-    int64_t kernel_size[2], stride[2], padding;
+    bs_window_options window;
     int type;
 } pooling2d;
 
 static const bs_option options[] = {
-    {"kernel_size", BS_OPT_PAIR, offsetof(pooling2d, kernel_size), NULL, NULL},
+    {"kernel_size", BS_OPT_PAIR, offsetof(pooling2d, window.kernel_size), NULL, NULL},
     {"type", BS_OPT_CHOICE, offsetof(pooling2d, type), "max", "max avg"},
-    {"stride", BS_OPT_PAIR, offsetof(pooling2d, stride), "1 1", NULL},
-    {"padding", BS_OPT_PADDING, offsetof(pooling2d, padding), "0", NULL},
+    {"stride", BS_OPT_PAIR, offsetof(pooling2d, window.stride), "1 1", NULL},
+    {"padding", BS_OPT_PADDING, offsetof(pooling2d, window.padding), "0", NULL},
     {0}};
 static const bs_port inputs[] = {{"default", "T B H W C", 0}, {0}};
-
-static bs_window window(const pooling2d *self)
-{
-    return (bs_window){.rows = self->kernel_size[0],
-                       .cols = self->kernel_size[1],
-                       .stride_rows = self->stride[0],
-                       .stride_cols = self->stride[1],
-                       .padding = self->padding};
-}
 
 static bs_status setup(bs_layer *layer, void *state, bs_error *err)
 {
     const pooling2d *self = state;
     const bs_shape *x = &layer->in.buffer[X].shape;
-    const bs_window win = window(self);
+    const bs_window win = bs_window_of(&self->window);
     bs_shape y;
-    BS_TRY(bs_window_output(layer, x, &win, x->dim[2], &y, err));
+    BS_TRY(bs_window_output(x, &win, x->dim[2], &y, err));
     BS_TRY(bs_add_output(layer, "default", y, err));
     return self->type == MAX ? bs_add_internal(layer, "argmax", y, err) : BS_OK;
 }
@@ -43,7 +34,7 @@ static bs_status setup(bs_layer *layer, void *state, bs_error *err)
 static void forward(bs_handler *h, const void *state, const bs_io *io)
 {
     const pooling2d *self = state;
-    const bs_window win = window(self);
+    const bs_window win = bs_window_of(&self->window);
     const bs_array x = bs_images(&io->in[X]), y = bs_images(&io->out[Y]);
     if (self->type == MAX) {
         const bs_array argmax = bs_images(&io->inner[ARGMAX]);
@@ -56,7 +47,7 @@ static void forward(bs_handler *h, const void *state, const bs_io *io)
 static void backward(bs_handler *h, const void *state, const bs_io *io)
 {
     const pooling2d *self = state;
-    const bs_window win = window(self);
+    const bs_window win = bs_window_of(&self->window);
     const bs_array x = bs_images(&io->in[X]), dx = bs_images(&io->d_in[X]);
     const bs_array y = bs_images(&io->out[Y]), dy = bs_images(&io->d_out[Y]);
     if (io->d_in_write[X] == BS_SKIP)

@@ -18,7 +18,7 @@ static bs_status setup(bs_layer *layer, void *state, bs_error *err)
         char got[120], wanted[120];
         bs_shape_text(got, sizeof got, targets);
         bs_shape_text(wanted, sizeof wanted, &x);
-        return bs_layer_fail(layer, err, "input 'targets' has shape %s, expected %s", got, wanted);
+        return bs_fail(err, BS_LAYER, "input 'targets' has shape %s, expected %s", got, wanted);
     }
     BS_TRY(bs_add_output(layer, "predictions", x, err));
     BS_TRY(bs_add_output(layer, "loss", x, err));

@@ -34,7 +34,7 @@ typedef bs_status add_function(bs_layer *layer, const char *name, bs_shape shape
 static bs_status add_parameter(bs_layer *layer, const char *name, bs_shape shape, bs_error *err)
 {
     if (shape.scale != BS_FIXED)
-        return bs_layer_fail(layer, err, "parameter '%s' must be of constant size", name);
+        return bs_fail(err, BS_LAYER, "parameter '%s' must be of constant size", name);
     return bs_add_parameter(layer, name, shape, 0, err);
 }
 
@@ -44,13 +44,13 @@ static bs_status declare_all(bs_layer *layer, const char *kind, PyObject *specs,
     PyObject *name, *spec;
     Py_ssize_t at = 0;
     if (!PyDict_Check(specs))
-        return bs_layer_fail(layer, err, "%s must be a dict of name: spec", kind);
+        return bs_fail(err, BS_LAYER, "%s must be a dict of name: spec", kind);
     while (PyDict_Next(specs, &at, &name, &spec)) {
         char what[300];
         bs_shape shape;
         const char *text = PyUnicode_Check(name) ? PyUnicode_AsUTF8(name) : NULL;
         if (!text || !PyUnicode_IsIdentifier(name))
-            return bs_layer_fail(layer, err, "the names of its %s must be identifiers", kind);
+            return bs_fail(err, BS_LAYER, "the names of its %s must be identifiers", kind);
         snprintf(what, sizeof what, "layer '%s': %s['%s']", layer->name, kind, text);
         if (bs_spec_from_python(&shape, spec, what) < 0)
             return bs_fail(err, BS_CALLBACK, "%s", what);
