@@ -18,6 +18,7 @@
 #include "network/graph.h"
 #include "network/layout.h"
 #include "network/network.h"
+#include "network/wiring.h"
 #include "training/stepper.h"
 
 #endif

@@ -1,35 +1,8 @@
-/* graph.c - from names and connections to layers in order.
- *
- * Validation comes first and is about names alone; then layers are built in order, since the shapes
- * of a layer's inputs are those of outputs that stand before it. */
+/* graph.c - collects names; nothing is judged here but names themselves. */
 #include "network/graph.h"
 
 #include <ctype.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-
-const char *const bs_category_names[BS_N_CATEGORIES] = {
-    "inputs", "outputs", "parameters", "internals", "input_deltas", "output_deltas", "gradients"};
-
-typedef struct node {
-    const bs_layer_type *type;
-    const char *name;
-    int n_settings;
-    bs_setting *settings;
-} node;
-
-typedef struct edge {
-    const char *start, *output, *end, *input;
-    int from, to; /* nodes, resolved by bs_graph_build */
-} edge;
-
-struct bs_graph {
-    bs_arena arena;
-    int n_nodes, node_room, n_edges, edge_room;
-    node *nodes;
-    edge *edges;
-};
 
 bs_status bs_graph_create(bs_graph **out, bs_error *err)
 {
@@ -63,13 +36,13 @@ static int is_identifier(const char *name)
 {
     if (!isalpha((unsigned char)*name) && *name != '_' && !(*name & 0x80))
         return 0;
-    while (isalnum((unsigned char)*name) || *name == '_' ||
-           (*name & 0x80)) /* Python has judged the letters beyond ASCII */
+    /* whether characters beyond ASCII are letters is for those to judge who know the encoding */
+    while (isalnum((unsigned char)*name) || *name == '_' || (*name & 0x80))
         name++;
     return !*name;
 }
 
-static int find_node(const bs_graph *graph, const char *name)
+int bs_graph_find(const bs_graph *graph, const char *name)
 {
     for (int i = 0; i < graph->n_nodes; i++)
         if (strcmp(graph->nodes[i].name, name) == 0)
@@ -80,13 +53,13 @@ static int find_node(const bs_graph *graph, const char *name)
 bs_status bs_graph_add(bs_graph *graph, const bs_layer_type *type, const char *name, int n_settings,
                        const bs_setting *settings, bs_error *err)
 {
-    node new = {.type = type, .n_settings = n_settings};
+    bs_node new = {.type = type, .n_settings = n_settings};
     if (!is_identifier(name))
         return bs_fail(err, BS_NETWORK, "layer name '%s' is not an identifier", name);
-    if (find_node(graph, name) >= 0)
+    if (bs_graph_find(graph, name) >= 0)
         return bs_fail(err, BS_NETWORK, "there are two layers called '%s'", name);
-    node *nodes = with_room(&graph->arena, graph->nodes, graph->n_nodes, &graph->node_room,
-                            sizeof new);
+    bs_node *nodes = with_room(&graph->arena, graph->nodes, graph->n_nodes, &graph->node_room,
+                               sizeof new);
     if (!nodes)
         return bs_fail(err, BS_NO_MEMORY, "no memory for layer '%s'", name);
     graph->nodes = nodes;
@@ -104,7 +77,7 @@ bs_status bs_graph_add(bs_graph *graph, const bs_layer_type *type, const char *n
     return BS_OK;
 }
 
-static int same_edge(const edge *a, const edge *b)
+static int same_edge(const bs_edge *a, const bs_edge *b)
 {
     return !strcmp(a->start, b->start) && !strcmp(a->output, b->output) &&
            !strcmp(a->end, b->end) && !strcmp(a->input, b->input);
@@ -113,331 +86,20 @@ static int same_edge(const edge *a, const edge *b)
 bs_status bs_graph_connect(bs_graph *graph, const char *start, const char *output, const char *end,
                            const char *input, bs_error *err)
 {
-    edge new = {.start = start, .output = output, .end = end, .input = input};
+    bs_edge new = {.start = start, .output = output, .end = end, .input = input};
     for (int i = 0; i < graph->n_edges; i++)
         if (same_edge(&graph->edges[i], &new))
             return BS_OK;
-    edge *edges = with_room(&graph->arena, graph->edges, graph->n_edges, &graph->edge_room,
-                            sizeof new);
+    bs_edge *edges = with_room(&graph->arena, graph->edges, graph->n_edges, &graph->edge_room,
+                               sizeof new);
     if (edges)
         graph->edges = edges;
-    new = (edge){.start = bs_arena_text(&graph->arena, start),
+    new = (bs_edge){.start = bs_arena_text(&graph->arena, start),
                  .output = bs_arena_text(&graph->arena, output),
                  .end = bs_arena_text(&graph->arena, end),
                  .input = bs_arena_text(&graph->arena, input)};
     if (!edges || !new.start || !new.output || !new.end || !new.input)
         return bs_fail(err, BS_NO_MEMORY, "no memory for a connection");
     graph->edges[graph->n_edges++] = new;
-    return BS_OK;
-}
-
-/* ---- validation ---- */
-
-static bs_status resolve_edges(const bs_graph *graph, bs_error *err)
-{
-    for (int i = 0; i < graph->n_edges; i++) {
-        edge *e = &graph->edges[i];
-        e->from = find_node(graph, e->start);
-        e->to = find_node(graph, e->end);
-        if (e->from < 0 || e->to < 0)
-            return bs_fail(err, BS_NETWORK, "connection %s.%s -> %s.%s: there is no layer '%s'",
-                           e->start, e->output, e->end, e->input, e->from < 0 ? e->start : e->end);
-    }
-    return BS_OK;
-}
-
-static bs_status check_input_layer(const bs_graph *graph, bs_error *err)
-{
-    const char *found = NULL;
-    for (int i = 0; i < graph->n_nodes; i++) {
-        if (!(graph->nodes[i].type->flags & BS_IS_INPUT))
-            continue;
-        if (found)
-            return bs_fail(err, BS_NETWORK,
-                           "there must be exactly one Input layer, found '%s' and '%s'", found,
-                           graph->nodes[i].name);
-        found = graph->nodes[i].name;
-    }
-    if (!found)
-        return bs_fail(err, BS_NETWORK,
-                       "there is no Input layer among the %d layers of the network",
-                       graph->n_nodes);
-    if (strcmp(found, "Input") != 0)
-        return bs_fail(err, BS_NETWORK, "the Input layer must be called 'Input', not '%s'", found);
-    for (int i = 0; i < graph->n_edges; i++)
-        if (strcmp(graph->edges[i].end, found) == 0)
-            return bs_fail(err, BS_NETWORK,
-                           "nothing can be wired into the Input layer, but '%s' is",
-                           graph->edges[i].start);
-    return BS_OK;
-}
-
-/* Every layer must be reachable from the first one, along connections in either direction. */
-static bs_status check_connected(const bs_graph *graph, int *seen, bs_error *err)
-{
-    int changed = 1;
-    memset(seen, 0, (size_t)graph->n_nodes * sizeof *seen);
-    seen[find_node(graph, "Input")] = 1;
-    while (changed) {
-        changed = 0;
-        for (int i = 0; i < graph->n_edges; i++) {
-            const edge *e = &graph->edges[i];
-            if (seen[e->from] != seen[e->to])
-                seen[e->from] = seen[e->to] = changed = 1;
-        }
-    }
-    for (int i = 0; i < graph->n_nodes; i++)
-        if (!seen[i])
-            return bs_fail(err, BS_NETWORK, "layer '%s' is not connected to the Input layer",
-                           graph->nodes[i].name);
-    return BS_OK;
-}
-
-/* ---- order ---- */
-
-/* Follows successors that are not placed until a layer comes again. */
-static bs_status fail_with_cycle(const bs_graph *graph, const int *placed, int *seen, bs_error *err)
-{
-    char text[BS_ERROR_TEXT] = "";
-    int at = 0;
-    memset(seen, 0, (size_t)graph->n_nodes * sizeof *seen);
-    while (placed[at])
-        at++;
-    for (int lap = 0; lap < 2;
-         lap++) { /* the first lap finds a layer on the cycle, the second one names it */
-        const int start = at;
-        do {
-            const size_t used = strlen(text);
-            seen[at] = 1;
-            if (lap == 1)
-                snprintf(text + used, sizeof text - used, "%s -> ", graph->nodes[at].name);
-            int next = -1;
-            for (int i = 0; i < graph->n_edges && next < 0; i++)
-                if (graph->edges[i].from == at && !placed[graph->edges[i].to])
-                    next = graph->edges[i].to;
-            at = next;
-        } while (lap == 0 ? !seen[at] : at != start);
-    }
-    return bs_fail(err, BS_NETWORK, "the layers form a cycle: %.400s%s", text,
-                   graph->nodes[at].name);
-}
-
-static int all_successors_placed(const bs_graph *graph, const int *placed, int i)
-{
-    for (int k = 0; k < graph->n_edges; k++)
-        if (graph->edges[k].from == i && !placed[graph->edges[k].to])
-            return 0;
-    return 1;
-}
-
-/* order[] = nodes by depth counted from the sinks, ties by name. */
-static bs_status sort_nodes(const bs_graph *graph, int *order, int *placed, int *level,
-                            bs_error *err)
-{
-    int n = 0;
-    memset(placed, 0, (size_t)graph->n_nodes * sizeof *placed);
-    while (n < graph->n_nodes) {
-        int n_level = 0;
-        for (int i = 0; i < graph->n_nodes; i++) {
-            if (placed[i] || !all_successors_placed(graph, placed, i))
-                continue;
-            int k = n_level++; /* insert, names descending */
-            for (; k > 0 && strcmp(graph->nodes[level[k - 1]].name, graph->nodes[i].name) < 0; k--)
-                level[k] = level[k - 1];
-            level[k] = i;
-        }
-        if (n_level == 0)
-            return fail_with_cycle(graph, placed, level, err);
-        for (int k = 0; k < n_level; k++) {
-            placed[level[k]] = 1;
-            order[graph->n_nodes - 1 - n++] = level[k];
-        }
-    }
-    return BS_OK;
-}
-
-/* ---- building ---- */
-
-void bs_source_text(char *text, size_t size, const bs_wiring *wiring, const bs_source *source)
-{
-    const bs_layer *layer = &wiring->layer[source->layer];
-    const bs_buffers_declared *list = source->category == BS_OUTPUTS      ? &layer->out
-                                      : source->category == BS_PARAMETERS ? &layer->param
-                                                                          : &layer->inner;
-    snprintf(text, size, "%s.%s.%s", layer->name, bs_category_names[source->category],
-             list->buffer[source->index].name);
-}
-
-/* What `output` of a layer that is built already means. */
-static bs_status find_source(const bs_layer *layer, const char *output, bs_source *out,
-                             bs_error *err)
-{
-    const bs_buffers_declared *list = &layer->out;
-    const char *name = output;
-    out->category = BS_OUTPUTS;
-    if (strncmp(output, "..parameters.", 13) == 0) {
-        out->category = BS_PARAMETERS, list = &layer->param, name = output + 13;
-    } else if (strncmp(output, "..internals.", 12) == 0) {
-        out->category = BS_INTERNALS, list = &layer->inner, name = output + 12;
-    }
-    out->index = bs_find_buffer(list, name);
-    if (out->index < 0) {
-        char known[200] = "";
-        for (int i = 0; i < list->n; i++) {
-            const size_t used = strlen(known);
-            snprintf(known + used, sizeof known - used, "%s%s", i ? ", " : "",
-                     list->buffer[i].name);
-        }
-        return bs_fail(err, BS_NETWORK, "layer '%s' has no %s '%s'; it has: %s", layer->name,
-                       out->category == BS_OUTPUTS ? "output" : bs_category_names[out->category],
-                       name, known[0] ? known : "none");
-    }
-    if (out->category == BS_INTERNALS) {
-        char partner[200];
-        snprintf(partner, sizeof partner, "d%s", name);
-        if (list->buffer[out->index].shape.backward_only || bs_find_buffer(list, partner) < 0)
-            return bs_fail(
-                err, BS_KEY,
-                "internal '%s' of layer '%s' cannot be wired: it has no partner '%s' for what "
-                "flows back",
-                name, layer->name, partner);
-    }
-    return BS_OK;
-}
-
-static const bs_shape *source_shape(const bs_wiring *wiring, const bs_source *s)
-{
-    const bs_layer *layer = &wiring->layer[s->layer];
-    return s->category == BS_OUTPUTS      ? &layer->out.buffer[s->index].shape
-           : s->category == BS_PARAMETERS ? &layer->param.buffer[s->index].shape
-                                          : &layer->inner.buffer[s->index].shape;
-}
-
-/* The shape that a port takes from its sources: that of the one, or all of them joined along the
- * last dimension. */
-static bs_status join_shapes(const bs_wiring *wiring, const char *layer, const char *port,
-                             const bs_sources *s, bs_shape *out, bs_error *err)
-{
-    *out = *source_shape(wiring, &s->source[0]);
-    out->context = out->backward_only = 0;
-    for (int i = 1; i < s->n; i++) {
-        bs_shape joined = *out;
-        const bs_shape *next = source_shape(wiring, &s->source[i]);
-        const int last = out->ndim - 1;
-        if (last >= 0 && out->ndim == next->ndim)
-            joined.dim[last] = next->dim[last];
-        if (last < 0 || !bs_shape_equal(&joined, next)) {
-            char a[120], b[120], path[200];
-            bs_shape_text(a, sizeof a, out);
-            bs_shape_text(b, sizeof b, next);
-            bs_source_text(path, sizeof path, wiring, &s->source[i]);
-            return bs_fail(
-                err, BS_NETWORK,
-                "input '%s' of layer '%s' has several sources that do not fit: %s is %s, "
-                "beside %s",
-                port, layer, path, b, a);
-        }
-        if (s->source[i].category == BS_PARAMETERS || s->source[0].category == BS_PARAMETERS ||
-            out->ndim > 1) {
-            return bs_fail(
-                err, BS_NETWORK,
-                "input '%s' of layer '%s': only sources with one feature dimension can be "
-                "joined, and no parameters",
-                port, layer);
-        }
-        out->dim[last] += next->dim[last];
-    }
-    return BS_OK;
-}
-
-/* Adds a source to a port's list, which stays sorted by path. */
-static void insert_source(const bs_wiring *wiring, bs_sources *list, bs_source new)
-{
-    char path[300], other[300];
-    int k = list->n++;
-    bs_source_text(path, sizeof path, wiring, &new);
-    for (; k > 0; k--) {
-        bs_source_text(other, sizeof other, wiring, &list->source[k - 1]);
-        if (strcmp(other, path) < 0)
-            break;
-        list->source[k] = list->source[k - 1];
-    }
-    list->source[k] = new;
-}
-
-/* The ports that are wired into node `i`, with their sources; position[] says where each node
- * stands in the wiring. */
-static bs_status collect_ports(const bs_graph *graph, int i, const int *position,
-                               const bs_wiring *wiring, bs_arena *arena, int *n_ports,
-                               bs_buffer **ports, bs_sources **sources, bs_error *err)
-{
-    int n_in = 0;
-    *n_ports = 0;
-    for (int k = 0; k < graph->n_edges; k++)
-        n_in += graph->edges[k].to == i;
-    BS_TRY(BS_ARENA_NEW(arena, ports, n_in, "ports", err));
-    BS_TRY(BS_ARENA_NEW(arena, sources, n_in, "ports", err));
-    for (int k = 0; k < graph->n_edges; k++) {
-        const edge *e = &graph->edges[k];
-        bs_source source = {.layer = position[e->from]};
-        int p = 0;
-        if (e->to != i)
-            continue;
-        BS_TRY(find_source(&wiring->layer[source.layer], e->output, &source, err));
-        while (p < *n_ports && strcmp((*ports)[p].name, e->input) != 0)
-            p++;
-        if (p == *n_ports) {
-            (*ports)[p].name = bs_arena_text(arena, e->input);
-            if (!(*ports)[p].name)
-                return bs_fail(err, BS_NO_MEMORY, "no memory for a port");
-            BS_TRY(BS_ARENA_NEW(arena, &(*sources)[p].source, n_in, "sources", err));
-            ++*n_ports;
-        }
-        insert_source(wiring, &(*sources)[p], source);
-    }
-    for (int p = 0; p < *n_ports; p++)
-        BS_TRY(join_shapes(wiring, graph->nodes[i].name, (*ports)[p].name, &(*sources)[p],
-                           &(*ports)[p].shape, err));
-    return BS_OK;
-}
-
-/* Builds layer number `at`, node `i`, and brings the sources into the order of its declared ports.
- */
-static bs_status build_layer(const bs_graph *graph, int i, int at, const int *position,
-                             bs_wiring *wiring, bs_arena *arena, bs_error *err)
-{
-    const node *n = &graph->nodes[i];
-    bs_layer *layer = &wiring->layer[at];
-    bs_buffer *ports;
-    bs_sources *sources;
-    int n_ports;
-    BS_TRY(collect_ports(graph, i, position, wiring, arena, &n_ports, &ports, &sources, err));
-    BS_TRY(bs_layer_create(layer, arena, n->type, n->name, n->n_settings, n->settings, n_ports,
-                           ports, err));
-    BS_TRY(BS_ARENA_NEW(arena, &wiring->sources[at], layer->in.n, "ports", err));
-    for (int p = 0; p < n_ports; p++)
-        wiring->sources[at][bs_find_buffer(&layer->in, ports[p].name)] = sources[p];
-    return BS_OK;
-}
-
-bs_status bs_graph_build(const bs_graph *graph, bs_arena *arena, bs_wiring *out, bs_error *err)
-{
-    const int n = graph->n_nodes;
-    int *order, *placed, *work;
-    *out = (bs_wiring){.n = n};
-    BS_TRY(BS_ARENA_NEW(arena, &order, n, "a graph", err));
-    BS_TRY(BS_ARENA_NEW(arena, &placed, n, "a graph", err));
-    BS_TRY(BS_ARENA_NEW(arena, &work, n, "a graph", err));
-    BS_TRY(BS_ARENA_NEW(arena, &out->layer, n, "layers", err));
-    BS_TRY(BS_ARENA_NEW(arena, &out->sources, n, "ports", err));
-    BS_TRY(resolve_edges(graph, err));
-    BS_TRY(check_input_layer(graph, err));
-    BS_TRY(check_connected(graph, work, err));
-    BS_TRY(sort_nodes(graph, order, placed, work, err));
-    int *position = work;
-    for (int at = 0; at < n; at++)
-        position[order[at]] = at;
-    for (int at = 0; at < n; at++)
-        BS_TRY(build_layer(graph, order[at], at, position, out, arena, err));
     return BS_OK;
 }

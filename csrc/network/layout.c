@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "network/order.h"
+
 /* What the functions below share while a layout is built. */
 typedef struct builder {
     bs_arena *arena;
@@ -159,49 +161,6 @@ static void place_parameters(builder *b, int *order)
 
 /* ---- the order of sources in a hub ---- */
 
-/* A search for the lexicographically first order in which each consumer's sources stand side by
- * side. */
-typedef struct ordering {
-    int n;              /* sources, sorted by path */
-    int n_sets;         /* consumers */
-    char *member;       /* [set][source] */
-    int *size, *placed; /* [set] */
-    char *used;         /* [source] */
-    int *order;         /* found */
-} ordering;
-
-/* Whether `source` may come next: every set that is begun and not complete must contain it. */
-static int may_follow(const ordering *o, int source)
-{
-    for (int s = 0; s < o->n_sets; s++)
-        if (o->placed[s] > 0 && o->placed[s] < o->size[s] && !o->member[s * o->n + source])
-            return 0;
-    return 1;
-}
-
-static void count_source(ordering *o, int source, int by)
-{
-    o->used[source] = by > 0;
-    for (int s = 0; s < o->n_sets; s++)
-        o->placed[s] += o->member[s * o->n + source] ? by : 0;
-}
-
-static int find_order(ordering *o, int at)
-{
-    if (at == o->n)
-        return 1;
-    for (int source = 0; source < o->n; source++) {
-        if (o->used[source] || !may_follow(o, source))
-            continue;
-        count_source(o, source, 1);
-        o->order[at] = source;
-        if (find_order(o, at + 1))
-            return 1;
-        count_source(o, source, -1);
-    }
-    return 0;
-}
-
 static int find_group(const builder *b, int leaf)
 {
     while (b->group[leaf] != leaf)
@@ -236,43 +195,37 @@ static int compare_paths(const builder *b, int x, int y)
     return strcmp(path[0], path[1]);
 }
 
-/* Fills the membership of every port that reads from the sources member[0 .. o->n). */
-static void collect_sets(const builder *b, const int *member, ordering *o)
+/* Makes a set of the sources member[0 .. o->n) that each port reads. */
+static void collect_sets(const builder *b, const int *member, bs_order *o)
 {
+    int set = 0;
     for (int l = 0; l < b->wiring->n; l++)
-        for (int p = 0; p < b->wiring->layer[l].in.n; p++) {
+        for (int p = 0; p < b->wiring->layer[l].in.n; p++, set++) {
             const bs_sources *s = &b->wiring->sources[l][p];
-            int hits = 0;
             for (int k = 0; k < s->n; k++)
                 for (int i = 0; i < o->n; i++)
                     if (bs_source_leaf(b->layout, &s->source[k]) == member[i])
-                        o->member[o->n_sets * o->n + i] = 1, hits++;
-            o->size[o->n_sets] = hits;
-            o->n_sets += hits > 0;
+                        o->member[set * o->n + i] = 1;
         }
 }
 
 /* Brings the n sources of a hub (sorted by path) into their final order. */
 static bs_status order_sources(builder *b, int n, int *member)
 {
-    ordering o = {.n = n};
+    bs_order o;
     int n_ports = 0, *sorted;
     for (int l = 0; l < b->wiring->n; l++)
         n_ports += b->wiring->layer[l].in.n;
-    BS_TRY(BS_ARENA_NEW(b->arena, &o.member, n * (n_ports + 1), "a layout", b->err));
-    BS_TRY(BS_ARENA_NEW(b->arena, &o.size, n_ports + 1, "a layout", b->err));
-    BS_TRY(BS_ARENA_NEW(b->arena, &o.placed, n_ports + 1, "a layout", b->err));
-    BS_TRY(BS_ARENA_NEW(b->arena, &o.used, n, "a layout", b->err));
-    BS_TRY(BS_ARENA_NEW(b->arena, &o.order, n, "a layout", b->err));
+    BS_TRY(bs_order_open(&o, b->arena, n, n_ports, b->err));
     BS_TRY(BS_ARENA_NEW(b->arena, &sorted, n, "a layout", b->err));
     collect_sets(b, member, &o);
-    if (!find_order(&o, 0)) {
+    if (!bs_order_find(&o)) {
         const bs_leaf *leaf = &b->layout->leaf[member[0]];
-        return bs_fail(
-            b->err, BS_NETWORK,
-            "no order of the %d sources that are joined with %s.%s.%s puts those of every "
-            "input side by side",
-            n, b->wiring->layer[leaf->layer].name, bs_category_names[leaf->category], leaf->name);
+        return bs_fail(b->err, BS_NETWORK,
+                       "no order of the %d sources that are joined with %s.%s.%s puts those of "
+                       "every input side by side",
+                       n, b->wiring->layer[leaf->layer].name, bs_category_names[leaf->category],
+                       leaf->name);
     }
     memcpy(sorted, member, (size_t)n * sizeof *member);
     for (int i = 0; i < n; i++)

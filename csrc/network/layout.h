@@ -7,7 +7,7 @@
 #ifndef BS_NETWORK_LAYOUT_H
 #define BS_NETWORK_LAYOUT_H
 
-#include "network/graph.h"
+#include "network/wiring.h"
 
 typedef struct bs_leaf {
     const char *name;

@@ -31,7 +31,7 @@ bs_status bs_network_create(bs_network **out, const bs_graph *graph, bs_device *
     if (!net)
         return bs_fail(err, BS_NO_MEMORY, "no memory for a network");
     atomic_flag_clear(&net->busy);
-    BS_TRY_DONE(bs_graph_build(graph, &net->arena, &net->wiring, err));
+    BS_TRY_DONE(bs_wiring_create(&net->wiring, &net->arena, graph, err));
     BS_TRY_DONE(bs_layout_create(&net->layout, &net->arena, &net->wiring, err));
     BS_TRY_DONE(bs_buffers_open(&net->buffers, &net->arena, &net->layout, device, err));
     BS_TRY_DONE(bs_program_create(&net->program, &net->arena, &net->wiring, &net->layout, err));

@@ -12,7 +12,7 @@
 typedef struct bs_network bs_network;
 
 /* Builds the layers of the graph, their memory on the device (retained) and the program; sizes are
- * T = B = 1, everything is zero. Owned: bs_network_close. Errors: see bs_graph_build,
+ * T = B = 1, everything is zero. Owned: bs_network_close. Errors: see bs_wiring_create,
  * bs_layout_create; BS_NO_MEMORY. */
 bs_status bs_network_create(bs_network **out, const bs_graph *graph, bs_device *device,
                             bs_error *err);

@@ -167,7 +167,7 @@ static void plan_open(plan *p, fill_function *fill)
     bs_graph_create(&p->graph, &p->err);
     fill(p->graph, &p->err);
     if (p->err.code == BS_OK)
-        bs_graph_build(p->graph, &p->arena, &p->wiring, &p->err);
+        bs_wiring_create(&p->wiring, &p->arena, p->graph, &p->err);
     if (p->err.code == BS_OK)
         bs_layout_create(&p->layout, &p->arena, &p->wiring, &p->err);
 }
