@@ -11,7 +11,7 @@ import brainstorm as bs
 from brainstorm import layers
 from brainstorm.handlers import NumpyHandler
 from brainstorm.handlers.base_handler import Handler
-from brainstorm.utils import NetworkValidationError
+from brainstorm.utils import LayerValidationError, NetworkValidationError
 from networks import classifier, mlp, mlp_predictions, random_batch
 
 # ---- running ----
@@ -230,3 +230,26 @@ def test_networks_are_freed():
     gc.collect()
     assert gone() is None
     assert np.isfinite(leaf).all()
+
+
+# ---- sizes and names at the edge ----
+
+def test_names_beyond_ascii():
+    net = classifier(layers.FullyConnected(2, activation='tanh', name='schön'))
+    assert net.layers['schön'].kwargs['size'] == 2
+    net.initialize(1.0)
+    assert (net.get('schön.parameters.W') == 1).all()
+
+
+def test_parameters_that_no_memory_holds():
+    huge = {'@type': 'Convolution2D', 'num_filters': 1, 'kernel_size': (2 ** 20, 2 ** 20),
+            'padding': 2 ** 20, 'stride': 2 ** 21}
+    architecture = {'Input': {'@type': 'Input', 'out_shapes': {'default': ('T', 'B', 1, 1, 1)},
+                              '@outgoing_connections': {'default': [f'C{i}' for i in range(64)]}}}
+    architecture.update({f'C{i}': dict(huge) for i in range(64)})
+    with pytest.raises(NetworkValidationError, match='too many for any memory'):
+        bs.Network.from_architecture(architecture)
+    architecture['C0']['kernel_size'] = (2 ** 29, 2 ** 29)
+    architecture['C0']['padding'] = 2 ** 30
+    with pytest.raises(LayerValidationError, match="'C0'.*too large for any memory"):
+        bs.Network.from_architecture(architecture)

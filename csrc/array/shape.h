@@ -5,6 +5,10 @@
 
 #include "array/array.h"
 
+/* Most numbers in one buffer, for one time step of one sequence. Far beyond any memory; so sums
+ * over all buffers of a network do not overflow. */
+#define BS_MAX_SIZE ((int64_t)1 << 44)
+
 /* What a buffer's size grows with. The numbers are the `buffer_type` of the Python side. */
 typedef enum bs_scale { BS_FIXED, BS_BATCH, BS_TIME } bs_scale;
 

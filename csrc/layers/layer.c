@@ -37,6 +37,9 @@ int bs_find_buffer(const bs_buffers_declared *list, const char *name)
 
 static bs_status copy_any_inputs(bs_layer *layer, int n, const bs_buffer *inputs, bs_error *err)
 {
+    if (n > BS_MAX_BUFFERS)
+        return bs_fail(err, BS_LAYER, "%d inputs are connected, at most %d are possible", n,
+                       BS_MAX_BUFFERS);
     BS_TRY(BS_ARENA_NEW(layer->arena, &layer->in.buffer, n, "ports", err));
     layer->in.n = n;
     for (int i = 0; i < n; i++)
@@ -106,9 +109,9 @@ static bs_status declare(bs_layer *layer, bs_buffers_declared *list, const char 
         return bs_fail(err, BS_LAYER, "%s '%s' would have shape %s, sizes must be positive", what,
                        name, text);
     }
-    int64_t size = 8; /* bytes of one element, at most */
+    int64_t size = 1;
     for (int i = 0; i < shape.ndim; i++)
-        if (__builtin_mul_overflow(size, shape.dim[i], &size) || size > INT64_MAX / 4)
+        if (__builtin_mul_overflow(size, shape.dim[i], &size) || size > BS_MAX_SIZE)
             return bs_fail(err, BS_LAYER, "%s '%s' is too large for any memory", what, name);
     if (bs_find_buffer(list, name) >= 0)
         return bs_fail(err, BS_LAYER, "there are two %ss called '%s'", what, name);

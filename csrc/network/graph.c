@@ -95,9 +95,9 @@ bs_status bs_graph_connect(bs_graph *graph, const char *start, const char *outpu
     if (edges)
         graph->edges = edges;
     new = (bs_edge){.start = bs_arena_text(&graph->arena, start),
-                 .output = bs_arena_text(&graph->arena, output),
-                 .end = bs_arena_text(&graph->arena, end),
-                 .input = bs_arena_text(&graph->arena, input)};
+                    .output = bs_arena_text(&graph->arena, output),
+                    .end = bs_arena_text(&graph->arena, end),
+                    .input = bs_arena_text(&graph->arena, input)};
     if (!edges || !new.start || !new.output || !new.end || !new.input)
         return bs_fail(err, BS_NO_MEMORY, "no memory for a connection");
     graph->edges[graph->n_edges++] = new;

@@ -96,6 +96,8 @@ static bs_status make_leaves(builder *b)
             n += declared(&w->layer[l], (bs_category)c)->n;
         for (int i = 0; i < w->layer[l].param.n; i++)
             n_parameters += bs_shape_size(&w->layer[l].param.buffer[i].shape);
+        if (n_parameters > BS_MAX_SIZE)
+            return bs_fail(b->err, BS_NETWORK, "the parameters are too many for any memory");
     }
     BS_TRY(BS_ARENA_NEW(b->arena, &b->layout->leaf, n, "a layout", b->err));
     BS_TRY(BS_ARENA_NEW(b->arena, &b->layout->hub, n, "a layout", b->err));

@@ -225,6 +225,9 @@ static bs_status join_shapes(const bs_wiring *wiring, const char *layer, const c
                 port, layer);
         }
         out->dim[last] += next->dim[last];
+        if (out->dim[last] > BS_MAX_SIZE)
+            return bs_fail(err, BS_NETWORK, "input '%s' of layer '%s' is too large for any memory",
+                           port, layer);
     }
     return BS_OK;
 }

@@ -1,5 +1,7 @@
 /* network_inside.c - what a network shows of itself: its tree of buffers, its layers, the arrays of
  * its leaves. */
+#include <string.h>
+
 #include "python/network.h"
 #include "python/settings.h"
 
@@ -62,14 +64,20 @@ PyObject *bs_network_tree(network_object *self, void *unused)
     return out;
 }
 
+/* Whether a tuple begins with this name. */
+static int is_called(PyObject *tuple, const char *name)
+{
+    const char *text = PyUnicode_AsUTF8(PyTuple_GET_ITEM(tuple, 0));
+    return text && strcmp(text, name) == 0;
+}
+
 /* kwargs of a built-in layer as they were given, with defaults for the rest. */
 static PyObject *full_kwargs(network_object *self, const bs_layer *layer)
 {
     PyObject *out = bs_settings_defaults(layer->type, Py_None);
     for (Py_ssize_t i = 0; out && i < PyList_GET_SIZE(self->layers); i++) {
         PyObject *item = PyList_GET_ITEM(self->layers, i);
-        if (PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(item, 0), layer->name) == 0 &&
-            PyDict_Update(out, PyTuple_GET_ITEM(item, 2)) < 0)
+        if (is_called(item, layer->name) && PyDict_Update(out, PyTuple_GET_ITEM(item, 2)) < 0)
             Py_CLEAR(out);
     }
     return out;
@@ -80,7 +88,7 @@ static PyObject *made_by_factory(network_object *self, const bs_layer *layer)
 {
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(self->made); i++) {
         PyObject *pair = PyList_GET_ITEM(self->made, i);
-        if (PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(pair, 0), layer->name) == 0)
+        if (is_called(pair, layer->name))
             return PyTuple_GET_ITEM(pair, 1);
     }
     return NULL;
