@@ -21,7 +21,8 @@ def set_num_threads(n: int) -> None:
 
 def num_threads() -> int: ...
 def info() -> dict[str, Any]:
-    """{'threads': int, 'instruction_set': str, 'blas': str, 'handlers': tuple of str}."""
+    """{"threads": int, "instruction_set": str, "instruction_sets": tuple of str, "blas": str or None,
+    "handlers": tuple of str}."""
 
 def fail_allocation(n: int) -> None:
     """For tests: the n-th allocation of the engine from now on fails; 0: none."""

@@ -89,7 +89,8 @@ static void take_lock(handler_object *h)
 {
     if (PyThread_acquire_lock(h->lock, NOWAIT_LOCK))
         return;
-    Py_BEGIN_ALLOW_THREADS PyThread_acquire_lock(h->lock, WAIT_LOCK);
+    Py_BEGIN_ALLOW_THREADS
+    PyThread_acquire_lock(h->lock, WAIT_LOCK);
     Py_END_ALLOW_THREADS
 }
 
@@ -272,7 +273,8 @@ static int run_operation(handler_object *h, operation_call *c)
         return -1;
     take_lock(h);
     if (total_elements(c) >= RELEASE_GIL_FROM) {
-        Py_BEGIN_ALLOW_THREADS run_locked(h, c, &err);
+        Py_BEGIN_ALLOW_THREADS
+        run_locked(h, c, &err);
         Py_END_ALLOW_THREADS
     } else {
         run_locked(h, c, &err);
@@ -322,8 +324,10 @@ static PyObject *is_fully_finite(PyObject *self, PyObject *value)
     if (h && bs_argument_open(&argument, &a, value, h->device->dtype, BS_ARG_IN, "is_fully_finite",
                               "a") == 0) {
         take_lock(h);
-        Py_BEGIN_ALLOW_THREADS finite = h->device->is_fully_finite(&h->handle, &a);
-        Py_END_ALLOW_THREADS PyThread_release_lock(h->lock);
+        Py_BEGIN_ALLOW_THREADS
+        finite = h->device->is_fully_finite(&h->handle, &a);
+        Py_END_ALLOW_THREADS
+        PyThread_release_lock(h->lock);
     }
     bs_argument_close(&argument);
     return finite < 0 ? NULL : PyBool_FromLong(finite);

@@ -5,8 +5,6 @@
 
 #include <string.h>
 
-#include "base/parallel.h"
-
 bs_core bs_the_core;
 
 int bs_module_add(PyObject *module, const char *name, PyObject *value)

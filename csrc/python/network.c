@@ -259,10 +259,11 @@ static PyObject *network_forward_pass(network_object *self, PyObject *args, PyOb
     bs_status status = BS_OK;
     const int good = states && bs_network_hold(self) == 0;
     if (good) {
-        Py_BEGIN_ALLOW_THREADS status = bs_network_forward(
-            self->net, training ? BS_TRAINING : BS_INFERENCE, (int)PyList_GET_SIZE(list), states,
-            &err);
-        Py_END_ALLOW_THREADS bs_network_let_go(self);
+        Py_BEGIN_ALLOW_THREADS
+        status = bs_network_forward(self->net, training ? BS_TRAINING : BS_INFERENCE,
+                                    (int)PyList_GET_SIZE(list), states, &err);
+        Py_END_ALLOW_THREADS
+        bs_network_let_go(self);
     }
     PyMem_Free(states);
     Py_XDECREF(list);
@@ -279,8 +280,10 @@ static PyObject *network_backward_pass(network_object *self, PyObject *unused)
     (void)unused;
     if (bs_network_hold(self) < 0)
         return NULL;
-    Py_BEGIN_ALLOW_THREADS status = bs_network_backward(self->net, &err);
-    Py_END_ALLOW_THREADS bs_network_let_go(self);
+    Py_BEGIN_ALLOW_THREADS
+    status = bs_network_backward(self->net, &err);
+    Py_END_ALLOW_THREADS
+    bs_network_let_go(self);
     return status == BS_OK ? Py_NewRef(Py_None) : bs_raise(&err);
 }
 

@@ -157,8 +157,10 @@ static PyObject *stepper_run(stepper_object *self, PyObject *unused)
     network_object *net = (network_object *)Py_NewRef((PyObject *)self->network);
     PyObject *out = NULL;
     if (bs_network_hold(net) == 0) {
-        Py_BEGIN_ALLOW_THREADS status = bs_stepper_run(self->stepper, &err);
-        Py_END_ALLOW_THREADS bs_network_let_go(net);
+        Py_BEGIN_ALLOW_THREADS
+        status = bs_stepper_run(self->stepper, &err);
+        Py_END_ALLOW_THREADS
+        bs_network_let_go(net);
         out = status == BS_OK ? Py_NewRef(Py_None) : bs_raise(&err);
     }
     Py_DECREF(net);
