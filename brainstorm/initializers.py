@@ -76,7 +76,11 @@ class ArrayInitializer(Initializer):
 
     def __init__(self, array):
         super().__init__()
-        self.array = np.array(array, dtype=np.float64)
+        array = np.asarray(array)
+        if array.dtype.kind not in 'biuf':
+            raise TypeError(f"an initial value must be an array of real numbers, not of "
+                            f"{array.dtype}")
+        self.array = array.astype(np.float64)
 
     def __call__(self, shape):
         if self.array.shape != tuple(shape):

@@ -137,7 +137,7 @@ def test_an_initializer_of_the_user_that_returns_another_shape():
     (lambda: bs.SparseInputs(1, -2), ValueError, 'connections'),
     (lambda: bs.SparseInputs(1, 2.5), TypeError, 'connections'),
     (lambda: bs.LstmOptInit({}), TypeError, 'Initializer'),
-    (lambda: bs.ArrayInitializer('abc'), ValueError, 'could not convert'),
+    (lambda: bs.ArrayInitializer('abc'), TypeError, 'array of real numbers'),
 ])
 def test_wrong_arguments_fail_at_construction(make, error, text):
     with pytest.raises(error, match=text):

@@ -253,3 +253,20 @@ def test_parameters_that_no_memory_holds():
     architecture['C0']['padding'] = 2 ** 30
     with pytest.raises(LayerValidationError, match="'C0'.*too large for any memory"):
         bs.Network.from_architecture(architecture)
+
+
+def test_the_flat_order_looks_at_whole_names():
+    first, second = 'a' * 310 + '0', 'a' * 310 + '1'
+    net = classifier(layers.FullyConnected(2, name=second), layers.FullyConnected(2, name=first))
+    order = [layer for layer, parameter in net._core.parameter_order() if parameter == 'W']
+    assert order == ['Output_projection', first, second]
+
+
+def test_a_context_of_complex_numbers_is_refused():
+    net = classifier(layers.Recurrent(2, name='R'))
+    net.initialize(1)
+    net.provide_external_data(random_batch())
+    with pytest.raises(TypeError, match='real numbers.*complex128'):
+        net.forward_pass(context={'R': {'outputs': {'default': np.ones((1, 4, 2), complex)}}})
+    with pytest.raises(TypeError, match='real numbers.*complex128'):
+        net.initialize({'R': {'bias': np.ones(2, complex), 'default': 0}, 'default': 0})

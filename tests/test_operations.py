@@ -728,3 +728,17 @@ def test_handlers_free_their_memory():
         handler.dot_mm(a, a, np.zeros((400, 400), np.float32), transb=True)
         del handler
     assert _core.live_allocation_count() == before
+
+
+@pytest.mark.parametrize('probability', [-0.1, 1.5, float('nan')])
+def test_a_probability_lies_between_0_and_1(probability):
+    h = open_handler(np.float32)
+    with pytest.raises(ValueError, match=r"'probability' must lie in \[0, 1\], got"):
+        h.generate_probability_mask(np.zeros(3, np.float32), probability)
+
+
+@pytest.mark.parametrize('dtype', ['M8[s]', 'O', 'U3', 'c8'])
+def test_arrays_hold_real_numbers(dtype):
+    h = open_handler(np.float32)
+    with pytest.raises(TypeError, match="fill: 'mem' has dtype .* operations take real numbers"):
+        h.fill(np.zeros(3, dtype), 2.0)

@@ -163,7 +163,7 @@ class Network(Seedable, Describable):
         parameters = state.pop('parameters')
         vars(self).update(state)
         self._build()
-        self._watch_gradients()
+        self._watch_gradients(self.gradient_modifiers)
         self.handler.set_from_numpy(self.buffer['parameters'], parameters)
 
     # ---- properties ----
@@ -180,9 +180,9 @@ class Network(Seedable, Describable):
 
     @rnd.setter
     def rnd(self, rnd):
-        self._rnd = rnd
         if hasattr(self, '_core'):
             self._core.stream = rnd.stream
+        self._rnd = rnd
 
     @property
     def batch_size(self):
@@ -268,9 +268,10 @@ class Network(Seedable, Describable):
 
         As `set_weight_modifiers`; a value may also be a GradientModifier.
         """
-        self.gradient_modifiers = self._resolve_modifiers(
+        modifiers = self._resolve_modifiers(
             join_references(default_or_mod_dict, kwargs), (ValueModifier, GradientModifier))
-        self._watch_gradients()
+        self._watch_gradients(modifiers)
+        self.gradient_modifiers = modifiers
 
     def apply_weight_modifiers(self):
         """Apply the weight modifiers once."""
@@ -308,9 +309,10 @@ class Network(Seedable, Describable):
                     modifier.rnd.set_seed(self.rnd.generate_seed())
                     yield layer, parameter, modifier
 
-    def _watch_gradients(self):
+    def _watch_gradients(self, modifiers):
+        """Have the engine call back after each backward pass if there are any modifiers."""
         apply = weakref.WeakMethod(self.apply_gradient_modifiers)
-        self._core.gradient_hook = (lambda: apply()()) if self.gradient_modifiers else None
+        self._core.gradient_hook = (lambda: apply()()) if modifiers else None
 
     # ---- running ----
 

@@ -10,6 +10,7 @@ import os
 import secrets
 
 import h5py
+import numpy as np
 
 from brainstorm import __version__
 from brainstorm.describable import get_description
@@ -69,8 +70,8 @@ def _to_bytes(net, comment):
         file.attrs['info'] = f'Created with brainstorm {__version__}'
         if comment:
             file.attrs['comment'] = comment
-        file.create_dataset('description', data=json.dumps(get_description(net)).encode(),
-                            dtype=h5py.string_dtype('utf-8'))
+        # Of fixed length: HDF5 crashes on a damaged reference to text of variable length.
+        file['description'] = np.bytes_(json.dumps(get_description(net)))
         file.create_dataset('parameters', data=net.get('parameters'), compression='gzip')
     return content.getbuffer()
 

@@ -51,8 +51,8 @@ class _EngineStepper(DescribedByArguments, TrainingStepper):
         self._core = _core.Stepper(self.core_type, **options)
 
     def start(self, net):
-        super().start(net)
         self._core.start(net._core)
+        super().start(net)
 
     def run(self):
         if self.net is None:

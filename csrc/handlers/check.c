@@ -98,6 +98,17 @@ bs_status bs_check_same(const bs_op_info *op, const bs_value *values, bs_error *
     return BS_OK;
 }
 
+bs_status bs_check_probability(const bs_op_info *op, const bs_value *values, bs_error *err)
+{
+    int arg = 0;
+    while (op->args[arg].kind != BS_ARG_NUMBER)
+        arg++;
+    if (!(values[arg].number >= 0 && values[arg].number <= 1))
+        return bs_fail(err, BS_VALUE, "%s: '%s' must lie in [0, 1], got %g", op->name,
+                       op->args[arg].name, values[arg].number);
+    return bs_check_same(op, values, err);
+}
+
 static bs_status check_vector(const bs_op_info *op, const bs_value *values, int full, bs_error *err)
 {
     const int m_at = position(op, "m"), v_at = position(op, "v"), out_at = position(op, "out");
@@ -333,7 +344,8 @@ bs_status bs_check_softmax_ce_deriv(const bs_op_info *op, const bs_value *values
 
 static int works_in_place(const bs_op_info *op)
 {
-    return op->check == bs_check_same || op->check == bs_check_mv || op->check == bs_check_mv_full;
+    return op->check == bs_check_same || op->check == bs_check_probability ||
+           op->check == bs_check_mv || op->check == bs_check_mv_full;
 }
 
 static bs_status check_overlap(const bs_op_info *op, const bs_value *values, int out, bs_error *err)

@@ -9,6 +9,7 @@
 typedef bs_status bs_check(const bs_op_info *op, const bs_value *values, bs_error *err);
 
 bs_check bs_check_same;          /* all arrays have one shape */
+bs_check bs_check_probability;   /* likewise, and its number lies in [0, 1] */
 bs_check bs_check_mv;            /* m and out (M, N), v (1, N), (N,) or (M, 1) */
 bs_check bs_check_mv_full;       /* or v (M, N) */
 bs_check bs_check_product;       /* op(a) (M, K), op(b) (K, N), out (M, N) */

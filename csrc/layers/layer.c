@@ -33,6 +33,14 @@ int bs_find_buffer(const bs_buffers_declared *list, const char *name)
     return -1;
 }
 
+int bs_find_partner(const bs_buffers_declared *internals, const char *name)
+{
+    for (int i = 0; i < internals->n; i++)
+        if (internals->buffer[i].name[0] == 'd' && strcmp(internals->buffer[i].name + 1, name) == 0)
+            return i;
+    return -1;
+}
+
 /* ---- ports ---- */
 
 static bs_status copy_any_inputs(bs_layer *layer, int n, const bs_buffer *inputs, bs_error *err)

@@ -105,4 +105,8 @@ bs_status bs_add_internal(bs_layer *layer, const char *name, bs_shape shape, bs_
 /* Position of the buffer called `name`, or -1. */
 int bs_find_buffer(const bs_buffers_declared *list, const char *name);
 
+/* Position of the partner of internal `name`, called "d" and that name, which takes what flows
+ * back; or -1. */
+int bs_find_partner(const bs_buffers_declared *internals, const char *name);
+
 #endif

@@ -4,8 +4,6 @@
  * into its members becomes a second hub in the same order. */
 #include "network/layout.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "network/order.h"
@@ -77,9 +75,7 @@ static void set_partners(builder *b, int l)
             b->layout->partner[bs_layout_leaf(b->layout, l, forward[k], i)] = bs_layout_leaf(
                 b->layout, l, back[k], i);
     for (int i = 0; i < layer->inner.n; i++) {
-        char name[300];
-        snprintf(name, sizeof name, "d%s", layer->inner.buffer[i].name);
-        const int partner = bs_find_buffer(&layer->inner, name);
+        const int partner = bs_find_partner(&layer->inner, layer->inner.buffer[i].name);
         if (partner >= 0)
             b->layout->partner[bs_layout_leaf(b->layout, l, BS_INTERNALS, i)] = bs_layout_leaf(
                 b->layout, l, BS_INTERNALS, partner);
@@ -116,10 +112,10 @@ static bs_status make_leaves(builder *b)
 
 static int compare_first_parameter(const bs_layer *a, const bs_layer *b)
 {
-    char x[300], y[300];
-    snprintf(x, sizeof x, "%s.parameters.%s", a->name, a->param.buffer[0].name);
-    snprintf(y, sizeof y, "%s.parameters.%s", b->name, b->param.buffer[0].name);
-    return strcmp(x, y);
+    const char *category = bs_category_names[BS_PARAMETERS];
+    const bs_path x = {{a->name, category, a->param.buffer[0].name}};
+    const bs_path y = {{b->name, category, b->param.buffer[0].name}};
+    return bs_path_compare(&x, &y);
 }
 
 static int add_hub(bs_layout *layout, bs_hub hub)
@@ -188,13 +184,13 @@ static void group_sources(builder *b)
 
 static int compare_paths(const builder *b, int x, int y)
 {
-    char path[2][300];
+    bs_path path[2];
     for (int i = 0; i < 2; i++) {
         const bs_leaf *leaf = &b->layout->leaf[i ? y : x];
-        snprintf(path[i], sizeof path[i], "%s.%s.%s", b->wiring->layer[leaf->layer].name,
-                 bs_category_names[leaf->category], leaf->name);
+        path[i] = (bs_path){
+            {b->wiring->layer[leaf->layer].name, bs_category_names[leaf->category], leaf->name}};
     }
-    return strcmp(path[0], path[1]);
+    return bs_path_compare(&path[0], &path[1]);
 }
 
 /* Makes a set of the sources member[0 .. o->n) that each port reads. */

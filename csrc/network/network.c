@@ -2,7 +2,6 @@
 #include "network/network.h"
 
 #include <stdatomic.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "network/program.h"
@@ -96,17 +95,25 @@ int64_t bs_network_batch_size(const bs_network *net)
     return net->buffers.B;
 }
 
+/* Whether `path` begins with `part` and a dot; moves it behind them. */
+static int skip_part(const char **path, const char *part)
+{
+    const size_t length = strlen(part);
+    if (strncmp(*path, part, length) != 0 || (*path)[length] != '.')
+        return 0;
+    *path += length + 1;
+    return 1;
+}
+
 bs_status bs_network_find(const bs_network *net, const char *path, int *leaf, bs_error *err)
 {
     for (*leaf = 0; *leaf < net->layout.n_leaves; ++*leaf) {
         const bs_leaf *l = &net->layout.leaf[*leaf];
-        char text[300];
-        if (l->layer < 0)
-            snprintf(text, sizeof text, "%s", l->name);
-        else
-            snprintf(text, sizeof text, "%s.%s.%s", net->wiring.layer[l->layer].name,
-                     bs_category_names[l->category], l->name);
-        if (strcmp(text, path) == 0)
+        const char *rest = path;
+        if (l->layer >= 0 && !(skip_part(&rest, net->wiring.layer[l->layer].name) &&
+                               skip_part(&rest, bs_category_names[l->category])))
+            continue;
+        if (strcmp(rest, l->name) == 0)
             return BS_OK;
     }
     return bs_fail(err, BS_KEY, "there is no buffer '%s'", path);

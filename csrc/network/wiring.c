@@ -137,14 +137,49 @@ static bs_status sort_nodes(const bs_graph *graph, int *order, int *placed, int 
 
 /* ---- building ---- */
 
+static const bs_buffer *source_buffer(const bs_wiring *wiring, const bs_source *s)
+{
+    const bs_layer *layer = &wiring->layer[s->layer];
+    return s->category == BS_OUTPUTS      ? &layer->out.buffer[s->index]
+           : s->category == BS_PARAMETERS ? &layer->param.buffer[s->index]
+                                          : &layer->inner.buffer[s->index];
+}
+
+static bs_path source_path(const bs_wiring *wiring, const bs_source *s)
+{
+    return (bs_path){{wiring->layer[s->layer].name, bs_category_names[s->category],
+                      source_buffer(wiring, s)->name}};
+}
+
 void bs_source_text(char *text, size_t size, const bs_wiring *wiring, const bs_source *source)
 {
-    const bs_layer *layer = &wiring->layer[source->layer];
-    const bs_buffers_declared *list = source->category == BS_OUTPUTS      ? &layer->out
-                                      : source->category == BS_PARAMETERS ? &layer->param
-                                                                          : &layer->inner;
-    snprintf(text, size, "%s.%s.%s", layer->name, bs_category_names[source->category],
-             list->buffer[source->index].name);
+    const bs_path path = source_path(wiring, source);
+    snprintf(text, size, "%s.%s.%s", path.part[0], path.part[1], path.part[2]);
+}
+
+/* The next character of the path as one text; *part and *at move on. */
+static unsigned char next_character(const bs_path *path, int *part, const char **at)
+{
+    if (**at)
+        return (unsigned char)*(*at)++;
+    if (*part == 2)
+        return 0;
+    *at = path->part[++*part];
+    return '.';
+}
+
+int bs_path_compare(const bs_path *a, const bs_path *b)
+{
+    int part_a = 0, part_b = 0;
+    const char *at_a = a->part[0], *at_b = b->part[0];
+    for (;;) {
+        const unsigned char x = next_character(a, &part_a, &at_a);
+        const unsigned char y = next_character(b, &part_b, &at_b);
+        if (x != y)
+            return x < y ? -1 : 1;
+        if (!x)
+            return 0;
+    }
 }
 
 /* What `output` of a layer that is built already means. */
@@ -172,24 +207,14 @@ static bs_status find_source(const bs_layer *layer, const char *output, bs_sourc
                        name, known[0] ? known : "none");
     }
     if (out->category == BS_INTERNALS) {
-        char partner[200];
-        snprintf(partner, sizeof partner, "d%s", name);
-        if (list->buffer[out->index].shape.backward_only || bs_find_buffer(list, partner) < 0)
+        if (list->buffer[out->index].shape.backward_only || bs_find_partner(list, name) < 0)
             return bs_fail(
                 err, BS_KEY,
-                "internal '%s' of layer '%s' cannot be wired: it has no partner '%s' for what "
+                "internal '%s' of layer '%s' cannot be wired: it has no partner 'd%s' for what "
                 "flows back",
-                name, layer->name, partner);
+                name, layer->name, name);
     }
     return BS_OK;
-}
-
-static const bs_shape *source_shape(const bs_wiring *wiring, const bs_source *s)
-{
-    const bs_layer *layer = &wiring->layer[s->layer];
-    return s->category == BS_OUTPUTS      ? &layer->out.buffer[s->index].shape
-           : s->category == BS_PARAMETERS ? &layer->param.buffer[s->index].shape
-                                          : &layer->inner.buffer[s->index].shape;
 }
 
 /* The shape that a port takes from its sources: that of the one, or all of them joined along the
@@ -197,11 +222,11 @@ static const bs_shape *source_shape(const bs_wiring *wiring, const bs_source *s)
 static bs_status join_shapes(const bs_wiring *wiring, const char *layer, const char *port,
                              const bs_sources *s, bs_shape *out, bs_error *err)
 {
-    *out = *source_shape(wiring, &s->source[0]);
+    *out = source_buffer(wiring, &s->source[0])->shape;
     out->context = out->backward_only = 0;
     for (int i = 1; i < s->n; i++) {
         bs_shape joined = *out;
-        const bs_shape *next = source_shape(wiring, &s->source[i]);
+        const bs_shape *next = &source_buffer(wiring, &s->source[i])->shape;
         const int last = out->ndim - 1;
         if (last >= 0 && out->ndim == next->ndim)
             joined.dim[last] = next->dim[last];
@@ -235,12 +260,11 @@ static bs_status join_shapes(const bs_wiring *wiring, const char *layer, const c
 /* Adds a source to a port's list, which stays sorted by path. */
 static void insert_source(const bs_wiring *wiring, bs_sources *list, bs_source new)
 {
-    char path[300], other[300];
+    const bs_path path = source_path(wiring, &new);
     int k = list->n++;
-    bs_source_text(path, sizeof path, wiring, &new);
     for (; k > 0; k--) {
-        bs_source_text(other, sizeof other, wiring, &list->source[k - 1]);
-        if (strcmp(other, path) < 0)
+        const bs_path other = source_path(wiring, &list->source[k - 1]);
+        if (bs_path_compare(&other, &path) < 0)
             break;
         list->source[k] = list->source[k - 1];
     }

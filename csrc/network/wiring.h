@@ -41,7 +41,13 @@ typedef struct bs_wiring {
  * output. BS_LAYER: see bs_layer_create. */
 bs_status bs_wiring_create(bs_wiring *out, bs_arena *arena, const bs_graph *graph, bs_error *err);
 
-/* Writes "LAYER.CATEGORY.NAME"; always terminated. */
+/* Order of the paths "LAYER.CATEGORY.NAME" of two leaves, as strcmp would tell it. */
+typedef struct bs_path {
+    const char *part[3];
+} bs_path;
+int bs_path_compare(const bs_path *a, const bs_path *b);
+
+/* Writes "LAYER.CATEGORY.NAME", cut if need be (for messages); always terminated. */
 void bs_source_text(char *text, size_t size, const bs_wiring *wiring, const bs_source *source);
 
 #endif

@@ -8,6 +8,12 @@ static int type_number(bs_dtype dtype)
     return dtype == BS_F64 ? NPY_DOUBLE : NPY_FLOAT;
 }
 
+int bs_holds_real_numbers(PyObject *array)
+{
+    const int type = PyArray_TYPE((PyArrayObject *)array);
+    return PyTypeNum_ISBOOL(type) || PyTypeNum_ISINTEGER(type) || PyTypeNum_ISFLOAT(type);
+}
+
 int bs_dtype_of(PyObject *value)
 {
     PyArray_Descr *descr = NULL;
@@ -118,9 +124,9 @@ int bs_argument_open(bs_argument *argument, bs_array *array, PyObject *value, bs
     if (!argument->given)
         return -1;
     PyArrayObject *given = (PyArrayObject *)argument->given;
-    if (PyArray_ISCOMPLEX(given)) {
-        PyErr_Format(PyExc_TypeError, "%s: '%s' is complex, operations take real numbers", op,
-                     name);
+    if (!bs_holds_real_numbers(argument->given)) {
+        PyErr_Format(PyExc_TypeError, "%s: '%s' has dtype %S, operations take real numbers", op,
+                     name, PyArray_DESCR(given));
         return -1;
     }
     if (describe(given, dtype, array)) {
@@ -208,9 +214,15 @@ PyObject *bs_array_to_numpy(const bs_array *array, bs_block *block)
 
 PyObject *bs_packed_from_python(PyObject *value, bs_dtype dtype, bs_array *out)
 {
-    PyObject *array = PyArray_FromAny(value, PyArray_DescrFromType(type_number(dtype)), 0,
-                                      BS_MAX_NDIM, NPY_ARRAY_CARRAY_RO | NPY_ARRAY_FORCECAST, NULL);
+    PyObject *numbers = PyArray_FROM_O(value), *array = NULL;
     int64_t dim[BS_MAX_NDIM];
+    if (numbers && !bs_holds_real_numbers(numbers))
+        PyErr_Format(PyExc_TypeError, "an array of real numbers is needed, got dtype %S",
+                     PyArray_DESCR((PyArrayObject *)numbers));
+    else if (numbers)
+        array = PyArray_FromAny(numbers, PyArray_DescrFromType(type_number(dtype)), 0, BS_MAX_NDIM,
+                                NPY_ARRAY_CARRAY_RO | NPY_ARRAY_FORCECAST, NULL);
+    Py_XDECREF(numbers);
     if (!array)
         return NULL;
     const int ndim = PyArray_NDIM((PyArrayObject *)array);

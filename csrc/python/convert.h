@@ -24,6 +24,9 @@ void bs_argument_close(bs_argument *argument);
  * exception. */
 int bs_argument_hidden_overlap(const bs_argument *a, const bs_argument *b);
 
+/* Whether an ndarray holds bools, integers or real floats. */
+int bs_holds_real_numbers(PyObject *array);
+
 /* BS_F32 or BS_F64 from anything that names a dtype, or TypeError and -1. */
 int bs_dtype_of(PyObject *value);
 

@@ -3,6 +3,7 @@
  * or (1, B, ...), a constant one its own shape. */
 #include "python/external_data.h"
 
+#include "python/convert.h"
 #include "python/numpy_api.h"
 
 /* One output of the Input layer and what is to be copied there. */
@@ -90,8 +91,7 @@ static PyArrayObject *numbers(PyObject *value, const char *name)
     PyObject *array = PyArray_FromAny(value, NULL, 0, 0, 0, NULL);
     if (!array)
         return NULL;
-    const int type = PyArray_TYPE((PyArrayObject *)array);
-    if (!PyTypeNum_ISBOOL(type) && !PyTypeNum_ISINTEGER(type) && !PyTypeNum_ISFLOAT(type)) {
+    if (!bs_holds_real_numbers(array)) {
         PyErr_Format(PyExc_TypeError, "data '%s' must be an array of real numbers, got dtype %S",
                      name, PyArray_DESCR((PyArrayObject *)array));
         Py_CLEAR(array);
