@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import pytest
 
@@ -122,6 +124,19 @@ def test_missing_names_are_reported_with_the_choices(view):
         view.b
     with pytest.raises(IndexError):
         view[3]
+    with pytest.raises(TypeError, match=r'by a string or its position, got slice\(0, 2, None\)'):
+        view[0:2]
+    with pytest.raises(TypeError, match='by a string, got 5'):
+        5 in view
+
+
+def test_names_that_begin_with_an_underscore():
+    view = BufferView({'_h': {'_W': 1}, '__x': 2}, lambda leaf: leaf)
+    assert view._h._W == view['_h._W'] == 1
+    assert view['__x'] == 2
+    with pytest.raises(AttributeError):
+        view.__x
+    assert copy.copy(view).keys() == ['_h', '__x']
 
 
 # ---- buffers of a network ----

@@ -1,6 +1,7 @@
 """Access to the buffers of a network by name."""
 
 from collections.abc import Mapping
+from typing import SupportsIndex
 
 from brainstorm.utils import list_names
 
@@ -13,7 +14,8 @@ class BufferView:
     """A node of the tree of buffers: children by name, in a fixed order.
 
     `view.a.b`, `view['a.b']` and `view['a']['b']` are the same, `view[0]` is the first child, and
-    `W, bias = view` unpacks the children. A child that is called like a method is reached by `[]`.
+    `W, bias = view` unpacks the children. A child that is called like a method,
+    or whose name begins with two underscores, is reached by `[]` only.
 
     The view is live: it looks an array up when it is asked for. The array itself belongs to the
     size of the network at that moment.
@@ -40,8 +42,10 @@ class BufferView:
         return [(name, self.__get(name)) for name in self.__children]
 
     def __getitem__(self, path):
-        if not isinstance(path, str):
+        if isinstance(path, SupportsIndex):
             return self.__get(self.keys()[path])
+        if not isinstance(path, str):
+            raise TypeError(f"a buffer is named by a string or its position, got {path!r}")
         node = self
         for name in path.split('.'):
             if not isinstance(node, BufferView):
@@ -50,7 +54,7 @@ class BufferView:
         return node
 
     def __getattr__(self, name):
-        if name.startswith('_'):
+        if name.startswith(('__', '_BufferView__')):
             raise AttributeError(name)
         try:
             return self.__get(name)
@@ -58,6 +62,8 @@ class BufferView:
             raise AttributeError(error.args[0]) from None
 
     def __contains__(self, path):
+        if not isinstance(path, str):
+            raise TypeError(f"a buffer is named by a string, got {path!r}")
         node = self.__children
         for name in path.split('.'):
             if not isinstance(node, Mapping):
