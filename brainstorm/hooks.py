@@ -15,6 +15,7 @@ from collections import OrderedDict
 import numpy as np
 
 from brainstorm.describable import Describable, DescribedByArguments
+from brainstorm.scorers import check_scorers
 from brainstorm.structure.network import Network
 from brainstorm.tools import evaluate
 from brainstorm.utils import check_number, get_by_path, list_names
@@ -117,7 +118,7 @@ class MonitorScores(MonitorLoss):
     def __init__(self, iter_name, scorers, name=None, timescale='epoch', interval=1,
                  verbose=None):
         super().__init__(iter_name, name, timescale, interval, verbose)
-        self.scorers = scorers
+        self.scorers = check_scorers(self.__name__, scorers)
 
     def __call__(self, epoch_nr, update_nr, net, stepper, logs):
         return evaluate(net, self.iter, self.scorers)

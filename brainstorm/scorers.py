@@ -5,7 +5,7 @@ from collections import OrderedDict
 import numpy as np
 
 from brainstorm.describable import DescribedByArguments
-from brainstorm.utils import check_number, flatten_time_and_features
+from brainstorm.utils import check_number, check_type, flatten_time_and_features
 
 __all__ = ['Accuracy', 'Hamming', 'MeanSquaredError', 'ScoreKeeper', 'Scorer']
 
@@ -99,7 +99,7 @@ class ScoreKeeper:
         self._net = net
         self._batch_sizes = []
         self._losses = OrderedDict()
-        self._scores = [(scorer, []) for scorer in scorers]
+        self._scores = [(scorer, []) for scorer in check_scorers('scorers', scorers)]
         self._out_name = out_name
         self._targets_name = targets_name
         self._mask_name = mask_name
@@ -132,6 +132,15 @@ class ScoreKeeper:
             return len(targets), scorer(targets, predicted)
         mask = flatten_time_and_features(net.get_input(mask_name))
         return mask.sum(), scorer(targets, predicted, mask)
+
+
+def check_scorers(owner, scorers):
+    """Return `scorers` if it is a list or tuple of Scorers; else TypeError naming the owner."""
+    if not isinstance(scorers, (list, tuple)):
+        raise TypeError(f"{owner}: expected a list of Scorers, got {scorers!r}")
+    for i, scorer in enumerate(scorers):
+        check_type(owner, f'scorer {i}', scorer, Scorer)
+    return scorers
 
 
 def _find_output_name(net):

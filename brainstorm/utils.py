@@ -9,8 +9,8 @@ from brainstorm._core import LayerValidationError, NetworkValidationError, Valid
 __all__ = [
     'InitializationError', 'IteratorValidationError', 'LayerValidationError',
     'NetworkValidationError', 'StructureValidationError', 'ValidationError',
-    'check_number', 'flatten_all_but_last', 'flatten_time', 'flatten_time_and_features',
-    'get_by_path', 'list_names',
+    'check_number', 'check_type', 'flatten_all_but_last', 'flatten_time',
+    'flatten_time_and_features', 'get_by_path', 'list_names',
 ]
 
 
@@ -79,6 +79,16 @@ def check_number(owner: str, name: str, value: Any, low: float = -float('inf'),
     if integer:
         return int(value)
     return value if isinstance(value, (int, float)) else float(value)
+
+
+def check_type(owner: str, name: str, value: Any, kind: type) -> Any:
+    """Return the value if it is an instance of the class `kind`.
+
+    Raises TypeError that names owner, argument, class and value.
+    """
+    if not isinstance(value, kind):
+        raise TypeError(f"{owner}: {name} must be a {kind.__name__}, got {value!r}")
+    return value
 
 
 def _product(dimensions):

@@ -54,6 +54,9 @@ def test_names_and_verbosity(capsys):
     (lambda: hooks.StopAfterThresholdReached('a', 'b'), TypeError, 'threshold'),
     (lambda: hooks.StopAfterEpoch('ten'), TypeError, 'max_epochs'),
     (lambda: hooks.EarlyStopper('a', patience=-1), ValueError, 'patience'),
+    (lambda: hooks.MonitorScores('a', None), TypeError, 'expected a list of Scorers, got None'),
+    (lambda: hooks.MonitorScores('a', bs.scorers.Accuracy()), TypeError, 'a list of Scorers'),
+    (lambda: hooks.MonitorScores('a', [5]), TypeError, 'scorer 0 must be a Scorer, got 5'),
 ])
 def test_wrong_arguments_fail_at_construction(make, error, text):
     with pytest.raises(error, match=text):

@@ -157,8 +157,14 @@ def test_wrong_contexts():
     net.initialize(0.1)
     net.provide_external_data(random_batch(batch_size=3))
     net.forward_pass()
-    with pytest.raises(NetworkValidationError, match='Q.outputs.default keeps no state'):
-        net.forward_pass(context={'Q': {'outputs': {'default': np.zeros((1, 3, 4))}}})
+    with pytest.raises(NetworkValidationError, match='R.outputs.y keeps no state; there are R.out'):
+        net.forward_pass(context={'R': {'outputs': {'y': np.zeros((1, 3, 4))}}})
+    with pytest.raises(NetworkValidationError, match="no layer 'Q'; there are"):
+        net.forward_pass(context={'Q': {}})
+    for wrong, text in ((5, 'context'), ({'R': 1}, 'context of R'),
+                        ({'R': {'outputs': []}}, 'context of R.outputs')):
+        with pytest.raises(TypeError, match=f'{text} must be a dict, got'):
+            net.forward_pass(context=wrong)
     context = net.get_context()
     net.provide_external_data(random_batch(batch_size=2))
     with pytest.raises(ValueError, match=r'\(1, 3, 4\)'):

@@ -149,3 +149,12 @@ def test_gradient_modifiers_act_between_backward_and_update():
     stepper.run()
     np.testing.assert_allclose(net.get('parameters'), before - net.get('gradients'), rtol=1e-12)
     assert np.abs(net.get('gradients')).max() <= 1e-3
+
+
+def test_steppers_start_with_networks_only():
+    stepper = bs.training.SgdStepper()
+    with pytest.raises(TypeError, match='SgdStepper: net must be a Network, got 5'):
+        stepper.start(5)
+    assert stepper.net is None
+    with pytest.raises(TypeError, match='TrainingStepper: net must be a Network, got 5'):
+        bs.training.TrainingStepper().start(5)

@@ -304,3 +304,15 @@ def test_a_stepper_in_python():
     make_trainer(stepper=SignStepper(), epochs=1).train(net, bs.Undivided(**random_batch()))
     assert np.abs(net.get('parameters') - before).max() == pytest.approx(0.01)
     assert net.get('H.input_deltas.default').any()
+
+
+@pytest.mark.parametrize('call, text', [
+    (lambda trainer: bs.Trainer(5), 'Trainer: stepper must be a TrainingStepper, got 5'),
+    (lambda trainer: trainer.add_hook(5), 'add_hook: hook must be a Hook, got 5'),
+    (lambda trainer: trainer.train(5, batches()), 'train: net must be a Network, got 5'),
+    (lambda trainer: trainer.train(mlp(), 5),
+     'train: training_data_iter must be a DataIterator, got 5'),
+])
+def test_wrong_arguments_are_named(call, text):
+    with pytest.raises(TypeError, match=text):
+        call(make_trainer())

@@ -19,7 +19,7 @@ from brainstorm.structure.architecture import (
 from brainstorm.structure.buffer_views import BufferView
 from brainstorm.structure.network_file import load_network, save_network
 from brainstorm.structure.view_references import join_references, resolve_references
-from brainstorm.utils import NetworkValidationError, list_names
+from brainstorm.utils import NetworkValidationError, check_type, list_names
 from brainstorm.value_modifiers import GradientModifier, ValueModifier
 
 __all__ = ['Network']
@@ -333,6 +333,10 @@ class Network(Seedable, Describable):
             training_pass (bool): some layers, like Dropout, act in training only.
             context (dict | None): what `get_context` gave after the previous part of the
                 sequences, to go on from there; None: they start here.
+
+        Raises:
+            TypeError: the context is not made of such dicts.
+            NetworkValidationError: it names a layer or state that is not there.
         """
         self._core.forward_pass(training_pass, self._convert_context(context))
 
@@ -389,9 +393,12 @@ class Network(Seedable, Describable):
         leaves = {(layer, kind, name): leaf
                   for layer, kind, name, leaf in self._core.context_leaves()}
         converted = []
-        for layer, kinds in context.items():
-            for kind, states in kinds.items():
-                for name, state in states.items():
+        for layer, kinds in _require_dict('context', context).items():
+            if layer not in self.layers:
+                raise NetworkValidationError(f"context: there is no layer {layer!r}; "
+                                             + list_names('there are', layer, self.layers))
+            for kind, states in _require_dict(f'context of {layer}', kinds).items():
+                for name, state in _require_dict(f'context of {layer}.{kind}', states).items():
                     if (layer, kind, name) not in leaves:
                         raise NetworkValidationError(
                             f"context: {layer}.{kind}.{name} keeps no state; "
@@ -419,6 +426,10 @@ def _require_handler(handler):
     if not isinstance(handler, _core.Handler):
         raise TypeError("a network runs on a handler of the engine, like NumpyHandler(), not on "
                         f"{handler!r}: handlers written in Python cannot run its layers")
+
+
+def _require_dict(name, value):
+    return check_type('forward_pass', name, value, dict)
 
 
 def _convert_initializers(references):

@@ -2,6 +2,8 @@
 
 from brainstorm import _core
 from brainstorm.describable import Describable, DescribedByArguments
+from brainstorm.structure.network import Network
+from brainstorm.utils import check_type
 
 __all__ = ['MomentumStepper', 'NesterovStepper', 'SgdStepper', 'TrainingStepper']
 
@@ -19,8 +21,8 @@ class TrainingStepper(Describable):
         self.net = None
 
     def start(self, net):
-        """Prepare to train `net`, from scratch."""
-        self.net = net
+        """Prepare to train the Network `net`, from scratch. TypeError for anything else."""
+        self.net = check_type(type(self).__name__, 'net', net, Network)
 
     def run(self):
         """One forward pass, one backward pass, one update. Returns None."""
@@ -51,6 +53,7 @@ class _EngineStepper(DescribedByArguments, TrainingStepper):
         self._core = _core.Stepper(self.core_type, **options)
 
     def start(self, net):
+        check_type(type(self).__name__, 'net', net, Network)
         self._core.start(net._core)
         super().start(net)
 

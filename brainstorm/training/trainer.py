@@ -5,10 +5,13 @@ import threading
 from collections import OrderedDict
 from contextlib import contextmanager
 
+from brainstorm.data_iterators import DataIterator
 from brainstorm.describable import Describable
-from brainstorm.hooks import READS_NO_DELTAS
+from brainstorm.hooks import READS_NO_DELTAS, Hook
 from brainstorm.scorers import ScoreKeeper
-from brainstorm.training.steppers import ENGINE_STEPPERS
+from brainstorm.structure.network import Network
+from brainstorm.training.steppers import ENGINE_STEPPERS, TrainingStepper
+from brainstorm.utils import check_type
 
 __all__ = ['Trainer']
 
@@ -33,7 +36,7 @@ class Trainer(Describable):
                        'logs': OrderedDict(), 'results': OrderedDict()}
 
     def __init__(self, stepper, verbose=True):
-        self.stepper = stepper
+        self.stepper = check_type('Trainer', 'stepper', stepper, TrainingStepper)
         self.verbose = verbose
         self.hooks = OrderedDict()
         self.train_scorers = []
@@ -49,11 +52,11 @@ class Trainer(Describable):
             hook.__name__ = name
 
     def add_hook(self, hook):
-        """Call this hook from now on, after those that were added before.
+        """Call this Hook from now on, after those that were added before.
 
-        Raises ValueError if a hook of the same name is there already.
+        Raises ValueError if a hook of the same name is there already, TypeError for no Hook.
         """
-        name = hook.__name__
+        name = check_type('Trainer.add_hook', 'hook', hook, Hook).__name__
         if name in self.hooks:
             raise ValueError(f"there is a hook named {name!r} already: "
                              "give one of them another name")
@@ -70,8 +73,12 @@ class Trainer(Describable):
             net (Network): what to train.
             training_data_iter (DataIterator): must yield exactly the outputs of the Input layer.
             named_data_iters: other iterators, which hooks ask for by name.
+
+        Raises:
+            TypeError: an argument is of another class than said here.
+            AssertionError: the names of the data are not those of the Input layer.
         """
-        _check_names(net, training_data_iter)
+        _check_arguments(net, training_data_iter)
         self.stepper.start(net)
         named_data_iters['training_data_iter'] = training_data_iter
         self._start_hooks(net, named_data_iters)
@@ -150,7 +157,9 @@ class Trainer(Describable):
             net._core.skip_input_deltas = False
 
 
-def _check_names(net, training_data_iter):
+def _check_arguments(net, training_data_iter):
+    check_type('Trainer.train', 'net', net, Network)
+    check_type('Trainer.train', 'training_data_iter', training_data_iter, DataIterator)
     provided = set(training_data_iter.data_shapes)
     expected = set(net.layers['Input'].out_shapes)
     if provided != expected:
