@@ -106,10 +106,15 @@ def test_run_before_start():
 
 
 @pytest.mark.parametrize('value, error', [('fast', TypeError), (None, TypeError),
-                                          (float('nan'), ValueError), (float('inf'), ValueError)])
+                                          (True, TypeError), (float('nan'), ValueError),
+                                          (float('inf'), ValueError)])
 def test_bad_learning_rate(value, error):
     with pytest.raises(error, match='learning_rate'):
         bs.training.SgdStepper(learning_rate=value)
+    stepper = bs.training.MomentumStepper()
+    with pytest.raises(error, match='learning_rate'):
+        stepper.learning_rate = value
+    assert stepper.learning_rate == 0.1
 
 
 def test_bad_flag():
@@ -138,6 +143,12 @@ def test_description_round_trip(make):
     again = create_from_description(description)
     assert get_description(again) == description
     assert again.learning_rate == 0.3
+
+
+def test_steppers_show_their_options():
+    assert repr(bs.training.SgdStepper(0.3)) == 'SgdStepper(learning_rate=0.3)'
+    assert repr(bs.training.MomentumStepper(0.3, 0.6)) == \
+        'MomentumStepper(learning_rate=0.3, momentum=0.6, scale_learning_rate=True)'
 
 
 def test_gradient_modifiers_act_between_backward_and_update():

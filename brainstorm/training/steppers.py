@@ -3,7 +3,7 @@
 from brainstorm import _core
 from brainstorm.describable import Describable, DescribedByArguments
 from brainstorm.structure.network import Network
-from brainstorm.utils import check_type
+from brainstorm.utils import check_number, check_type
 
 __all__ = ['MomentumStepper', 'NesterovStepper', 'SgdStepper', 'TrainingStepper']
 
@@ -42,6 +42,13 @@ class _Option:
         stepper._core.set_option(self.name, value)
 
 
+class _Number(_Option):
+    """An option that is a number. A bool is refused."""
+
+    def __set__(self, stepper, value):
+        super().__set__(stepper, check_number(type(stepper).__name__, self.name, value))
+
+
 class _EngineStepper(DescribedByArguments, TrainingStepper):
     """A stepper of the engine: `run` is one call into it."""
 
@@ -50,7 +57,9 @@ class _EngineStepper(DescribedByArguments, TrainingStepper):
 
     def __init__(self, **options):
         super().__init__()
-        self._core = _core.Stepper(self.core_type, **options)
+        self._core = _core.Stepper(self.core_type)
+        for name, value in options.items():
+            setattr(self, name, value)
 
     def start(self, net):
         check_type(type(self).__name__, 'net', net, Network)
@@ -69,6 +78,10 @@ class _EngineStepper(DescribedByArguments, TrainingStepper):
             if name not in self.__default_values__ or value != self.__default_values__[name]:
                 description[name] = value
         return description
+
+    def __repr__(self):
+        options = ', '.join(f'{name}={getattr(self, name)!r}' for name in self.options)
+        return f'{type(self).__name__}({options})'
 
     def __getstate__(self):
         state = self._core.state()
@@ -92,21 +105,22 @@ class SgdStepper(_EngineStepper):
 
     core_type = 'Sgd'
     options = ('learning_rate',)
-    learning_rate = _Option()
+    learning_rate = _Number()
 
     def __init__(self, learning_rate=0.1):
         super().__init__(learning_rate=learning_rate)
 
     @property
     def update(self):
+        """Live array of the last update of all parameters, flat; None before `start`."""
         return self._core.state()
 
 
 class _MomentumBase(_EngineStepper):
     __default_values__ = {'scale_learning_rate': True}
     options = ('learning_rate', 'momentum', 'scale_learning_rate')
-    learning_rate = _Option()
-    momentum = _Option()
+    learning_rate = _Number()
+    momentum = _Number()
     scale_learning_rate = _Option()
 
     def __init__(self, learning_rate=0.1, momentum=0.0, scale_learning_rate=True):
@@ -115,6 +129,7 @@ class _MomentumBase(_EngineStepper):
 
     @property
     def velocity(self):
+        """Live array of the velocity of all parameters, flat; None before `start`."""
         return self._core.state()
 
 
