@@ -132,9 +132,14 @@ def test_a_class_defined_again_takes_the_place_of_the_first():
     ({'expected_inputs': {'default': StructureTemplate('T', 'B', 9)}}, {}, r"\('T', 'B', 6\)"),
     ({'setup': lambda self, kwargs, in_shapes: in_shapes}, {}, 'setup must return'),
     ({'setup': lambda self, kwargs, in_shapes: ({'y': (1, 2)}, {}, {})}, {}, 'BufferStructure'),
+    ({'computes_no_input_deltas_for': 'default'}, {}, "must be a list of .* got 'default'"),
+    ({'computes_no_input_deltas_for': ['x']}, {}, "_deltas_for has 'x'; the inputs are default"),
+    ({'computes_no_gradients_for': ['default']}, {}, "'default'; the parameters are s"),
+    ({'takes_no_output_deltas_from': ['loss']}, {}, "'loss'; the outputs are default"),
+    ({'takes_no_output_deltas_from': None}, {}, 'must be a list of names of outputs, got None'),
 ])
 def test_layers_in_python_are_checked(attributes, kwargs, text):
-    cls = type('WrongLayerImpl', (Layer,), attributes)
+    cls = type('WrongLayerImpl', (ScaledSquareLayerImpl,), attributes)
     with pytest.raises(LayerValidationError, match=text):
         classifier(ConstructionWrapper.create(cls, name='X', **kwargs))
 

@@ -1,6 +1,6 @@
 """Layers as Python sees them: the base class for layers of your own, and the built-in ones."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from brainstorm import _core
 from brainstorm.structure.buffer_structure import BufferStructure, StructureTemplate
@@ -33,7 +33,8 @@ class Layer:
         handler: what computes; set before any pass.
 
     Raises:
-        LayerValidationError: unknown arguments, or inputs that do not match `expected_inputs`.
+        LayerValidationError: unknown arguments, inputs that do not match `expected_inputs`, or
+            names in a class attribute that the layer does not have.
     """
 
     expected_inputs = {'default': StructureTemplate('...')}
@@ -43,13 +44,14 @@ class Layer:
     """Names of the arguments that `setup` understands."""
 
     computes_no_input_deltas_for = ()
-    """Inputs into which no deltas flow."""
+    """List of the inputs into which no deltas flow."""
 
     computes_no_gradients_for = ()
-    """Parameters that have no gradient."""
+    """List of the parameters that have no gradient."""
 
     takes_no_output_deltas_from = ()
-    """Outputs whose deltas are ignored."""
+    """List of the outputs whose deltas `backward_pass` does not read. This tells readers and checks
+    of the layer that the inputs get no deltas by way of them; networks run the same without it."""
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -72,6 +74,9 @@ class Layer:
         for mapping in shapes:
             self._check_structures(mapping)
         self.out_shapes, self.parameter_shapes, self.internal_shapes = shapes
+        self._check_names('computes_no_input_deltas_for', 'inputs', self.in_shapes)
+        self._check_names('computes_no_gradients_for', 'parameters', self.parameter_shapes)
+        self._check_names('takes_no_output_deltas_from', 'outputs', self.out_shapes)
 
     def setup(self, kwargs, in_shapes):
         """Declare the buffers: OrderedDicts of BufferStructure (outputs, parameters, internals).
@@ -127,6 +132,16 @@ class Layer:
                 isinstance(structure, BufferStructure) for structure in mapping.values()):
             raise LayerValidationError(f"{self.name}: setup must return three mappings of names "
                                        f"to BufferStructure, got {mapping!r}")
+
+    def _check_names(self, attribute, kind, choices):
+        names = getattr(self, attribute)
+        if isinstance(names, str) or not isinstance(names, Iterable):
+            raise LayerValidationError(f"{self.name}: {attribute} must be a list of names of "
+                                       f"{kind}, got {names!r}")
+        for name in names:
+            if name not in choices:
+                raise LayerValidationError(f"{self.name}: {attribute} has {name!r}; "
+                                           + list_names(f'the {kind} are', name, choices))
 
 
 class BuiltinLayer:
