@@ -21,8 +21,8 @@ def set_num_threads(n: int) -> None:
 
 def num_threads() -> int: ...
 def info() -> dict[str, Any]:
-    """{"threads": int, "instruction_set": str, "instruction_sets": tuple of str, "blas": str or None,
-    "handlers": tuple of str}."""
+    """Facts about this machine: {'threads': int, 'instruction_set': str, 'instruction_sets': tuple of
+    str, 'blas': path of the library or 'none', 'handlers': tuple of str}."""
 
 def fail_allocation(n: int) -> None:
     """For tests: the n-th allocation of the engine from now on fails; 0: none."""
@@ -38,8 +38,8 @@ operations: tuple[dict[str, Any], ...]
 of 'in', 'out', 'inout', 'number', 'int', 'flag', 'axis', 'pair', 'activation'."""
 
 layer_types: dict[str, dict[str, Any]]
-"""Every built-in layer by name: {'inputs': ((port, template), ...), 'options': {name: default}}; an option that must be given
-is absent from no dict: its default is `required`."""
+"""Every built-in layer by name: {'inputs': ((port, template), ...), 'options': {name: default}}. The
+default of an option that must be given is the object `required`."""
 
 required: object
 
@@ -132,6 +132,10 @@ class Network:
     def time_steps(self) -> int: ...
     @property
     def batch_size(self) -> int: ...
+    @property
+    def has_run_forward(self) -> bool: ...  # since the network was made or last got a handler
+    @property
+    def has_run_backward(self) -> bool: ...
     @property
     def handler(self) -> Handler: ...
     def set_handler(self, handler: Handler) -> None:

@@ -364,3 +364,37 @@ def test_deltas_into_the_input_layer_may_be_left_out_and_are_never_stale():
     net.backward_pass()
     np.testing.assert_array_equal(net.get('Input.output_deltas.default'), whole)
     assert whole.any()
+
+
+# ---- the environment ----
+
+@pytest.mark.parametrize('name, value', [('BRAINSTORM_NUM_THREADS', 'many'),
+                                         ('BRAINSTORM_NUM_THREADS', '-1'),
+                                         ('BRAINSTORM_BLAS', '/no/such/library.so'),
+                                         ('BRAINSTORM_CPU', 'abacus')])
+def test_a_wrong_environment_variable_is_named(name, value):
+    code = 'import numpy; from brainstorm import _core; ' \
+           '_core.Handler("cpu", numpy.float32, _core.RandomStream())'
+    result = subprocess.run([sys.executable, '-c', code], env=dict(os.environ, **{name: value}),
+                            capture_output=True, text=True)
+    assert result.returncode == 1
+    assert f"{name} is '{value}'" in result.stderr
+
+
+@pytest.mark.parametrize('layers, error', [([1], TypeError), ([('Input', 'Input')], TypeError),
+                                           ([('Input', 'Nothing', {})], ValueError)])
+def test_core_networks_are_made_of_triples(layers, error):
+    with pytest.raises(error, match='layer'):
+        _core.Network(layers, [], NumpyHandler(), _core.RandomStream())
+
+
+def test_has_run():
+    net = mlp()
+    net.provide_external_data(random_batch())
+    assert not net._core.has_run_forward and not net._core.has_run_backward
+    net.forward_pass()
+    assert net._core.has_run_forward and not net._core.has_run_backward
+    net.backward_pass()
+    assert net._core.has_run_backward
+    net.set_handler(NumpyHandler(np.float32))
+    assert not net._core.has_run_forward and not net._core.has_run_backward

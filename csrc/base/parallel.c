@@ -190,16 +190,28 @@ void bs_parallel(int64_t n, bs_task *task, void *context)
     atomic_store(&pool.busy, 0);
 }
 
-static int default_threads(void)
+/* BRAINSTORM_NUM_THREADS as a number; 0: not set, -1: no number of threads. */
+static long threads_wanted(void)
 {
     const char *text = getenv("BRAINSTORM_NUM_THREADS");
-    long n = 0;
-    if (text && *text) {
-        char *end;
-        n = strtol(text, &end, 10);
-        if (*end)
-            n = 0; /* not a number: as if it were not set */
-    }
+    char *end;
+    if (!text || !*text)
+        return 0;
+    const long n = strtol(text, &end, 10);
+    return *end || n < 1 || n > BS_MAX_THREADS ? -1 : n;
+}
+
+bs_status bs_check_threads_wanted(bs_error *err)
+{
+    if (threads_wanted() >= 0)
+        return BS_OK;
+    return bs_fail(err, BS_VALUE, "BRAINSTORM_NUM_THREADS is '%s', expected 1 to %d",
+                   getenv("BRAINSTORM_NUM_THREADS"), BS_MAX_THREADS);
+}
+
+static int default_threads(void)
+{
+    long n = threads_wanted();
 #if defined(__linux__)
     cpu_set_t set;
     if (n < 1 && sched_getaffinity(0, sizeof set, &set) == 0)

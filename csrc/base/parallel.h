@@ -24,6 +24,8 @@ void bs_parallel(int64_t n, bs_task *task, void *context);
 /* Threads in use, the caller included. At first BRAINSTORM_NUM_THREADS, else the cores this process
  * may use. */
 int bs_num_threads(void);
+/* BS_VALUE if BRAINSTORM_NUM_THREADS is set to something else than 1 .. BS_MAX_THREADS. */
+bs_status bs_check_threads_wanted(bs_error *err);
 bs_status bs_set_num_threads(int n, bs_error *err); /* BS_VALUE unless 1 <= n <= BS_MAX_THREADS */
 
 #endif

@@ -176,14 +176,3 @@ bs_array bs_scratch_like(bs_handler *h, const bs_array *a)
     out.data = bs_scratch_take(h, (size_t)bs_count(a) * bs_dtype_size(a->dtype));
     return out;
 }
-
-bs_array bs_scratch_2d(bs_handler *h, int64_t rows, int64_t cols)
-{
-    void *data = bs_scratch_take(h, (size_t)(rows * cols) * bs_dtype_size(h->dtype));
-    return (bs_array){.data = data,
-                      .dim = {rows, cols},
-                      .pitch = cols,
-                      .ndim = 2,
-                      .lead = 1,
-                      .dtype = (int8_t)h->dtype};
-}

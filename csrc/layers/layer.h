@@ -21,24 +21,30 @@ typedef enum bs_write { BS_SET, BS_ADD, BS_SKIP } bs_write;
 /* What one layer sees of a pass, indexed in the order of declaration. Time-sized arrays are (T, B,
  * ...), those with a context slot (T+1, B, ...) with the state before step 0 in the last row. */
 typedef struct bs_io {
-    const bs_array *in, *out, *param,
-        *inner; /* in forward, backward-only internals have no memory (data NULL) */
-    const bs_array *d_in, *d_out,
-        *d_param; /* backward only; d_in of a port with BS_NO_DELTA is not to be written */
-    const bs_write *d_in_write, *d_param_write;
-    const bs_write
-        *inner_write; /* BS_ADD: a consumer of internal NAME has added to its partner dNAME */
-    bs_pass pass;     /* of the forward pass that ran, in backward too */
+    const bs_array *in;
+    const bs_array *out;
+    const bs_array *param;
+    const bs_array *inner; /* in forward, backward-only internals have no memory (data NULL) */
+
+    /* in backward only */
+    const bs_array *d_in; /* not to be written for a port with BS_NO_DELTA */
+    const bs_array *d_out;
+    const bs_array *d_param;
+    const bs_write *d_in_write;
+    const bs_write *d_param_write;
+    const bs_write *inner_write; /* BS_ADD: a consumer of internal NAME has added to dNAME */
+
+    bs_pass pass; /* of the forward pass that ran, in backward too */
 } bs_io;
 
 /* ---- types ---- */
 
-enum {                    /* bs_layer_type.flags */
-       BS_IS_INPUT = 1,   /* its outputs are the external data */
-       BS_IS_LOSS = 2,    /* its output is a loss value */
-       BS_ANY_INPUTS = 4, /* the ports are those that are wired */
-       BS_WANTS_ZEROED =
-           8 /* deltas and gradients are zeroed before backward, and every mark is BS_ADD */
+/* bs_layer_type.flags */
+enum {
+    BS_IS_INPUT = 1,    /* its outputs are the external data */
+    BS_IS_LOSS = 2,     /* its output is a loss value */
+    BS_ANY_INPUTS = 4,  /* the ports are those that are wired */
+    BS_WANTS_ZEROED = 8 /* deltas and gradients are zeroed before backward, all marks are BS_ADD */
 };
 enum { BS_NO_DELTA = 1, BS_NO_GRADIENT = 1 }; /* flags of a port, of a parameter */
 

@@ -22,14 +22,16 @@ static int find_choice(const char *choices, const char *text)
 /* A setting as users would write it, for messages. */
 static const char *setting_text(char *text, size_t size, const bs_setting *s)
 {
-    if (s->kind == BS_NUMBER)
+    if (s->shown)
+        snprintf(text, size, "%s", s->shown);
+    else if (s->kind == BS_NUMBER)
         snprintf(text, size, "%.12g", s->number);
     else if (s->kind == BS_TEXT)
         snprintf(text, size, "'%s'", s->text);
     else if (s->kind == BS_SIZES)
         bs_dims_text(text, size, s->n, s->sizes);
     else
-        snprintf(text, size, "%s", s->kind == BS_NONE ? "None" : "an object of another kind");
+        snprintf(text, size, "%s", s->kind == BS_NONE ? "None" : "a value of another kind");
     return text;
 }
 

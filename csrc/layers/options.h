@@ -59,6 +59,7 @@ typedef struct bs_setting {
     int64_t sizes[BS_MAX_NDIM];
     const bs_named_shape *shapes;
     void *pointer;
+    const char *shown; /* how messages show it; NULL: by kind */
 } bs_setting;
 
 /* Fills a layer's state: every option from its setting, or from its default. `options` ends with a

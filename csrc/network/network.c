@@ -16,6 +16,7 @@ struct bs_network {
     bs_stream own_stream;
     int skip_input_deltas;
     int input_deltas_skipped; /* by the last backward pass */
+    int has_run[2];           /* a forward pass, a backward pass */
     bs_hook *gradient_hook;
     void *gradient_context;
     atomic_flag busy;
@@ -83,6 +84,11 @@ const bs_layout *bs_network_layout(const bs_network *net)
 bs_device *bs_network_device(const bs_network *net)
 {
     return net->buffers.device;
+}
+
+int bs_network_has_run(const bs_network *net, int backward)
+{
+    return net->has_run[backward != 0];
 }
 
 int64_t bs_network_time_steps(const bs_network *net)
@@ -173,6 +179,7 @@ bs_status bs_network_set_device(bs_network *net, bs_device *device, bs_error *er
     BS_TRY(bs_buffers_move(&net->buffers, device, err));
     bs_handler_close(&handler); /* its scratch belongs to the old device */
     bs_handler_init(&net->handler, device, stream);
+    net->has_run[0] = net->has_run[1] = 0;
     bs_program_refresh(&net->program, &net->buffers);
     return BS_OK;
 }
@@ -237,6 +244,7 @@ bs_status bs_network_forward(bs_network *net, bs_pass pass, int n_states,
                              const bs_state_before *states, bs_error *err)
 {
     BS_TRY(set_states(net, n_states, states, err));
+    net->has_run[0] = 1;
     bs_program_forward(&net->program, &net->handler, pass);
     return take_error(net, err);
 }
@@ -247,6 +255,7 @@ bs_status bs_network_backward(bs_network *net, bs_error *err)
         BS_TRY(bs_buffers_need_backward(&net->buffers, err));
         bs_program_refresh(&net->program, &net->buffers);
     }
+    net->has_run[1] = 1;
     net->input_deltas_skipped = net->skip_input_deltas;
     bs_program_backward(&net->program, &net->handler, net->skip_input_deltas);
     BS_TRY(take_error(net, err));

@@ -39,6 +39,10 @@ bs_status bs_network_find(const bs_network *net, const char *path, int *leaf, bs
 bs_status bs_network_array(bs_network *net, int leaf, bs_array *out, bs_block **block,
                            bs_error *err);
 
+/* Whether a forward (backward) pass has run since the network was made or last changed its device.
+ */
+int bs_network_has_run(const bs_network *net, int backward);
+
 /* ---- running ---- */
 
 /* Makes room for T time steps of B sequences. Parameters stay; every other content is arbitrary

@@ -1,6 +1,9 @@
 /* network.c - _core.Network: a bs_network with the objects it borrows from. */
 #include "python/network.h"
 
+#include <stdarg.h>
+#include <string.h>
+
 #include "python/external_data.h"
 #include "python/python_layer.h"
 #include "python/settings.h"
@@ -34,6 +37,21 @@ void bs_network_let_go(network_object *self)
     bs_network_leave(self->net);
 }
 
+/* PyArg_ParseTuple on something that may be no tuple. */
+static int parse_item(PyObject *item, const char *format, ...)
+{
+    va_list targets;
+    int good = PyTuple_Check(item);
+    if (!good) {
+        PyErr_Format(PyExc_TypeError, "%s, got %R", strchr(format, ';') + 1, item);
+        return 0;
+    }
+    va_start(targets, format);
+    good = PyArg_VaParse(item, format, targets);
+    va_end(targets);
+    return good;
+}
+
 /* ---- building ---- */
 
 static int add_layers(bs_graph *graph, PyObject *layers, bs_settings *settings,
@@ -43,9 +61,8 @@ static int add_layers(bs_graph *graph, PyObject *layers, bs_settings *settings,
         const char *name;
         PyObject *type_object, *kwargs;
         bs_error err = {0};
-        if (!PyArg_ParseTuple(PyList_GET_ITEM(layers, i),
-                              "sOO;a layer must be (name, type, kwargs)", &name, &type_object,
-                              &kwargs))
+        if (!parse_item(PyList_GET_ITEM(layers, i), "sOO;a layer must be (name, type, kwargs)",
+                        &name, &type_object, &kwargs))
             return -1;
         const bs_layer_type *type = &bs_python_layer;
         factories[i] = (bs_python_factory){type_object, made};
@@ -131,7 +148,7 @@ static int network_init(network_object *self, PyObject *args, PyObject *kwargs)
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOO:Network", names, &layers, &connections,
                                      &handler, &stream))
         return -1;
-    if (self->net) {
+    if (self->made) {
         PyErr_SetString(PyExc_RuntimeError, "a network is built only once");
         return -1;
     }
@@ -191,12 +208,15 @@ static void network_dealloc(network_object *self)
 static PyObject *network_set_handler(network_object *self, PyObject *handler)
 {
     bs_error err = {0};
-    if (!bs_is_handler(handler))
+    bs_device *device = bs_is_handler(handler) ? bs_handler_device(handler) : NULL;
+    if (!device && PyErr_Occurred())
+        return NULL;
+    if (!device)
         return PyErr_Format(PyExc_TypeError, "the engine runs on handlers of its own, got %R",
                             handler);
     if (bs_network_hold(self) < 0)
         return NULL;
-    const bs_status status = bs_network_set_device(self->net, bs_handler_device(handler), &err);
+    const bs_status status = bs_network_set_device(self->net, device, &err);
     bs_network_let_go(self);
     if (status != BS_OK)
         return bs_raise(&err);
@@ -231,8 +251,8 @@ static bs_state_before *states_from_python(network_object *self, PyObject *conte
         PyErr_NoMemory();
     for (Py_ssize_t i = 0; states && i < n; i++) {
         PyObject *value, *array = NULL;
-        if (!PyArg_ParseTuple(PyList_GET_ITEM(context, i), "iO;a context must be [(leaf, array)]",
-                              &states[i].leaf, &value) ||
+        if (!parse_item(PyList_GET_ITEM(context, i), "iO;a context must be [(leaf, array)]",
+                        &states[i].leaf, &value) ||
             !(array = bs_packed_from_python(value, dtype, &states[i].state)) ||
             PyList_Append(kept, array) < 0) {
             PyMem_Free(states);
@@ -330,6 +350,18 @@ static PyObject *network_batch_size(network_object *self, void *unused)
     (void)unused;
     return bs_network_alive(self) < 0 ? NULL
                                       : PyLong_FromLongLong(bs_network_batch_size(self->net));
+}
+
+static PyObject *network_has_run_forward(network_object *self, void *unused)
+{
+    (void)unused;
+    return bs_network_alive(self) < 0 ? NULL : PyBool_FromLong(bs_network_has_run(self->net, 0));
+}
+
+static PyObject *network_has_run_backward(network_object *self, void *unused)
+{
+    (void)unused;
+    return bs_network_alive(self) < 0 ? NULL : PyBool_FromLong(bs_network_has_run(self->net, 1));
 }
 
 static PyObject *network_get_handler(network_object *self, void *unused)
@@ -434,6 +466,10 @@ static PyGetSetDef attributes[] = {
      NULL},
     {"time_steps", (getter)network_time_steps, NULL, "T of the present buffers.", NULL},
     {"batch_size", (getter)network_batch_size, NULL, "B of the present buffers.", NULL},
+    {"has_run_forward", (getter)network_has_run_forward, NULL, "Whether a forward pass has run.",
+     NULL},
+    {"has_run_backward", (getter)network_has_run_backward, NULL, "Whether a backward pass has run.",
+     NULL},
     {"handler", (getter)network_get_handler, NULL, "The handler in use.", NULL},
     {"stream", (getter)network_get_stream, (setter)network_set_stream,
      "What random operations draw from.", NULL},

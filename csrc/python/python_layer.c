@@ -13,7 +13,8 @@ static const bs_option options[] = {
     {"factory", BS_OPT_POINTER, offsetof(python_layer, factory), NULL, NULL}, {0}};
 
 /* Marks the buffers that `names` lists; one that does not exist is an error. */
-static int set_flags(const bs_buffers_declared *list, PyObject *names, unsigned flag)
+static int set_flags(const bs_layer *layer, const bs_buffers_declared *list, PyObject *names,
+                     unsigned flag)
 {
     PyObject *items = PySequence_Fast(names, "a factory must return sequences of names");
     int result = items ? 0 : -1;
@@ -22,8 +23,11 @@ static int set_flags(const bs_buffers_declared *list, PyObject *names, unsigned 
         const int at = name ? bs_find_buffer(list, name) : -1;
         if (at >= 0)
             list->buffer[at].flags |= flag;
-        else if (!name)
+        else
             result = -1;
+        if (name && at < 0)
+            PyErr_Format(bs_layer_error(), "layer '%s' has no input or parameter '%s'", layer->name,
+                         name);
     }
     Py_XDECREF(items);
     return result;
@@ -38,25 +42,33 @@ static bs_status add_parameter(bs_layer *layer, const char *name, bs_shape shape
     return bs_add_parameter(layer, name, shape, 0, err);
 }
 
+/* Declares one (name, spec). */
+static bs_status declare_one(bs_layer *layer, const char *kind, PyObject *item, add_function *add,
+                             bs_error *err)
+{
+    PyObject *name = PyTuple_GET_ITEM(item, 0), *spec = PyTuple_GET_ITEM(item, 1);
+    const char *text = PyUnicode_Check(name) ? PyUnicode_AsUTF8(name) : NULL;
+    char what[300];
+    bs_shape shape;
+    if (!text || !PyUnicode_IsIdentifier(name))
+        return bs_fail(err, BS_LAYER, "the names of its %s must be identifiers", kind);
+    snprintf(what, sizeof what, "layer '%s': %s['%s']", layer->name, kind, text);
+    if (bs_spec_from_python(&shape, spec, what) < 0)
+        return bs_fail(err, BS_CALLBACK, "%s", what);
+    return add(layer, text, shape, err);
+}
+
 static bs_status declare_all(bs_layer *layer, const char *kind, PyObject *specs, add_function *add,
                              bs_error *err)
 {
-    PyObject *name, *spec;
-    Py_ssize_t at = 0;
-    if (!PyDict_Check(specs))
+    PyObject *items = PyDict_Check(specs) ? PyDict_Items(specs) : NULL;
+    bs_status status = BS_OK;
+    if (!items)
         return bs_fail(err, BS_LAYER, "%s must be a dict of name: spec", kind);
-    while (PyDict_Next(specs, &at, &name, &spec)) {
-        char what[300];
-        bs_shape shape;
-        const char *text = PyUnicode_Check(name) ? PyUnicode_AsUTF8(name) : NULL;
-        if (!text || !PyUnicode_IsIdentifier(name))
-            return bs_fail(err, BS_LAYER, "the names of its %s must be identifiers", kind);
-        snprintf(what, sizeof what, "layer '%s': %s['%s']", layer->name, kind, text);
-        if (bs_spec_from_python(&shape, spec, what) < 0)
-            return bs_fail(err, BS_CALLBACK, "%s", what);
-        BS_TRY(add(layer, text, shape, err));
-    }
-    return BS_OK;
+    for (Py_ssize_t i = 0; status == BS_OK && i < PyList_GET_SIZE(items); i++)
+        status = declare_one(layer, kind, PyList_GET_ITEM(items, i), add, err);
+    Py_DECREF(items);
+    return status;
 }
 
 static bs_status setup(bs_layer *layer, void *state, bs_error *err)
@@ -68,7 +80,9 @@ static bs_status setup(bs_layer *layer, void *state, bs_error *err)
     PyObject *object, *no_delta, *no_gradient, *outputs, *parameters, *internals;
     bs_status status = BS_OK;
     self->name = layer->name;
-    if (!pair || PyList_Append(self->factory->made, pair) < 0 ||
+    if (made && !PyTuple_Check(made))
+        PyErr_Format(PyExc_TypeError, "a factory must return a tuple, got %R", made);
+    if (!pair || PyErr_Occurred() || PyList_Append(self->factory->made, pair) < 0 ||
         !PyArg_ParseTuple(made, "OOOOOOOO:factory", &object, &no_delta, &no_gradient, &outputs,
                           &parameters, &internals, &self->forward, &self->backward))
         status = bs_fail(err, BS_CALLBACK, "layer '%s'", layer->name);
@@ -78,8 +92,8 @@ static bs_status setup(bs_layer *layer, void *state, bs_error *err)
         status = declare_all(layer, "parameters", parameters, add_parameter, err);
     if (status == BS_OK)
         status = declare_all(layer, "internals", internals, bs_add_internal, err);
-    if (status == BS_OK && (set_flags(&layer->in, no_delta, BS_NO_DELTA) < 0 ||
-                            set_flags(&layer->param, no_gradient, BS_NO_GRADIENT) < 0))
+    if (status == BS_OK && (set_flags(layer, &layer->in, no_delta, BS_NO_DELTA) < 0 ||
+                            set_flags(layer, &layer->param, no_gradient, BS_NO_GRADIENT) < 0))
         status = bs_fail(err, BS_CALLBACK, "layer '%s'", layer->name);
     Py_XDECREF(pair);
     Py_XDECREF(made);

@@ -34,7 +34,7 @@ int bs_shape_from_python(bs_shape *out, PyObject *shape, const char *what)
             goto bad;
         out->dim[out->ndim++] = size;
     }
-    result = 0;
+    result = out->ndim ? 0 : -1;
 bad:
     Py_XDECREF(items);
     if (result < 0) {
@@ -123,19 +123,46 @@ static int set_sizes(bs_setting *s, PyObject *value)
     return 0;
 }
 
+/* The items of a dict as a list that lives as long as the settings, so that they may borrow from it
+ * whatever Python code does to the dict. Borrowed. */
+static PyObject *kept_items(bs_settings *out, PyObject *dict)
+{
+    PyObject *items = PyDict_Items(dict);
+    const int status = items ? PyList_Append(out->kept, items) : -1;
+    Py_XDECREF(items);
+    return status < 0 ? NULL : items;
+}
+
+static void *room(bs_settings *out, Py_ssize_t n, size_t size)
+{
+    void *memory = bs_arena_alloc(&out->arena, (size_t)(n + 1) * size);
+    if (!memory)
+        PyErr_SetString(PyExc_MemoryError, "no memory for the arguments of a layer");
+    return memory;
+}
+
+/* Lets messages show the value as Python does. */
+static int set_shown(bs_settings *out, bs_setting *s, PyObject *value)
+{
+    PyObject *shown = PyObject_Repr(value);
+    const int status = shown ? PyList_Append(out->kept, shown) : -1;
+    Py_XDECREF(shown);
+    s->shown = status < 0 ? NULL : PyUnicode_AsUTF8(shown);
+    return s->shown ? 0 : -1;
+}
+
 static int set_shapes(bs_settings *out, bs_setting *s, const char *layer, PyObject *value)
 {
-    PyObject *name, *shape;
-    Py_ssize_t at = 0;
-    bs_named_shape *shapes = bs_arena_alloc(&out->arena,
-                                            (size_t)(PyDict_Size(value) + 1) * sizeof *shapes);
-    if (!shapes) {
-        PyErr_SetString(PyExc_MemoryError, "no memory for the arguments of a layer");
+    PyObject *items = kept_items(out, value);
+    const Py_ssize_t n = items ? PyList_GET_SIZE(items) : 0;
+    bs_named_shape *shapes = items ? room(out, n, sizeof *shapes) : NULL;
+    if (!shapes)
         return -1;
-    }
     s->kind = BS_SHAPES;
     s->shapes = shapes;
-    while (PyDict_Next(value, &at, &name, &shape)) {
+    for (Py_ssize_t i = 0; i < n; i++) {
+        PyObject *name = PyTuple_GET_ITEM(PyList_GET_ITEM(items, i), 0);
+        PyObject *shape = PyTuple_GET_ITEM(PyList_GET_ITEM(items, i), 1);
         char what[200];
         const char *text = PyUnicode_Check(name) ? PyUnicode_AsUTF8(name) : NULL;
         if (!text || !PyUnicode_IsIdentifier(name)) {
@@ -145,8 +172,7 @@ static int set_shapes(bs_settings *out, bs_setting *s, const char *layer, PyObje
         }
         snprintf(what, sizeof what, "layer '%s': %s['%s']", layer, s->name, text);
         shapes[s->n].name = text;
-        if (PyList_Append(out->kept, name) < 0 ||
-            bs_shape_from_python(&shapes[s->n++].shape, shape, what) < 0)
+        if (bs_shape_from_python(&shapes[s->n++].shape, shape, what) < 0)
             return -1;
     }
     return 0;
@@ -159,7 +185,7 @@ static int set_value(bs_settings *out, bs_setting *s, const char *layer, PyObjec
     } else if (PyUnicode_Check(value)) {
         s->kind = BS_TEXT;
         s->text = PyUnicode_AsUTF8(value);
-        return s->text ? PyList_Append(out->kept, value) : -1;
+        return s->text ? 0 : -1;
     } else if (PyDict_Check(value)) {
         return set_shapes(out, s, layer, value);
     } else if (PyList_Check(value) || PyTuple_Check(value)) {
@@ -180,8 +206,6 @@ static int set_value(bs_settings *out, bs_setting *s, const char *layer, PyObjec
 
 int bs_settings_from_kwargs(bs_settings *out, const char *layer, PyObject *kwargs)
 {
-    PyObject *name, *value;
-    Py_ssize_t at = 0;
     *out = (bs_settings){.kept = PyList_New(0)};
     if (!out->kept)
         return -1;
@@ -190,13 +214,14 @@ int bs_settings_from_kwargs(bs_settings *out, const char *layer, PyObject *kwarg
                      kwargs);
         return -1;
     }
-    out->setting = bs_arena_alloc(&out->arena,
-                                  (size_t)(PyDict_Size(kwargs) + 1) * sizeof *out->setting);
-    if (!out->setting) {
-        PyErr_SetString(PyExc_MemoryError, "no memory for the arguments of a layer");
+    PyObject *items = kept_items(out, kwargs);
+    const Py_ssize_t n = items ? PyList_GET_SIZE(items) : 0;
+    out->setting = items ? room(out, n, sizeof *out->setting) : NULL;
+    if (!out->setting)
         return -1;
-    }
-    while (PyDict_Next(kwargs, &at, &name, &value)) {
+    for (Py_ssize_t i = 0; i < n; i++) {
+        PyObject *name = PyTuple_GET_ITEM(PyList_GET_ITEM(items, i), 0);
+        PyObject *value = PyTuple_GET_ITEM(PyList_GET_ITEM(items, i), 1);
         bs_setting *s = &out->setting[out->n++];
         s->name = PyUnicode_Check(name) ? PyUnicode_AsUTF8(name) : NULL;
         if (!s->name) {
@@ -204,7 +229,7 @@ int bs_settings_from_kwargs(bs_settings *out, const char *layer, PyObject *kwarg
                          layer, name);
             return -1;
         }
-        if (PyList_Append(out->kept, name) < 0 || set_value(out, s, layer, value) < 0)
+        if (set_value(out, s, layer, value) < 0 || set_shown(out, s, value) < 0)
             return -1;
     }
     return 0;

@@ -132,7 +132,9 @@ BS_TEST(scratch_repeats)
         CHECK(pass == 0 || bs_alloc_count() == before);
         bs_scratch_release(&f.h, mark);
     }
-    const bs_array matrix = bs_scratch_2d(&f.h, 3, 5), like = bs_scratch_like(&f.h, &matrix);
+    const int64_t dim[] = {3, 5};
+    const bs_array packed = bs_array_packed(bs_scratch_take(&f.h, 60), BS_F32, 2, dim);
+    const bs_array matrix = bs_with_lead(&packed, 1), like = bs_scratch_like(&f.h, &matrix);
     CHECK(matrix.pitch == 5 && bs_same_shape(&matrix, &like) && !bs_overlaps(&matrix, &like));
     tear_down(&f);
 }

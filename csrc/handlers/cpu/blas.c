@@ -92,6 +92,17 @@ const bs_blas *bs_blas_get(void)
     return blas.sgemm && blas.dgemm ? &blas : NULL;
 }
 
+bs_status bs_blas_check(bs_error *err)
+{
+    const char *choice = getenv("BRAINSTORM_BLAS");
+    if (!choice || !*choice || strcmp(choice, "none") == 0 || bs_blas_get())
+        return BS_OK;
+    return bs_fail(err, BS_DEVICE,
+                   "BRAINSTORM_BLAS is '%s', which cannot be loaded; expected the "
+                   "path of a library, 'system' or 'none'",
+                   choice);
+}
+
 const char *bs_blas_name(void)
 {
     pthread_once(&once, load);

@@ -7,6 +7,8 @@
 #ifndef BS_HANDLERS_CPU_BLAS_H
 #define BS_HANDLERS_CPU_BLAS_H
 
+#include "base/status.h"
+
 enum { BS_BLAS_ROW_MAJOR = 101, BS_BLAS_NO_TRANS = 111, BS_BLAS_TRANS = 112 };
 
 typedef void bs_blas_sgemm(int order, int transa, int transb, int m, int n, int k, float alpha,
@@ -26,5 +28,8 @@ const bs_blas *bs_blas_get(void);
 
 /* Where it was found: a file name, or "none". */
 const char *bs_blas_name(void);
+
+/* BS_DEVICE if BRAINSTORM_BLAS names a library that cannot be loaded. */
+bs_status bs_blas_check(bs_error *err);
 
 #endif

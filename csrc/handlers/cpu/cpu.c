@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/parallel.h"
 #include "handlers/cpu/blas.h"
 
 /* ---- instruction sets ---- */
@@ -120,6 +121,8 @@ static bs_status open_cpu(bs_device *device, bs_error *err)
 {
     const bs_cpu_set *set;
     BS_TRY(bs_cpu_choose(&set, err));
+    BS_TRY(bs_blas_check(err));
+    BS_TRY(bs_check_threads_wanted(err));
     set->fill[device->dtype](device);
     device->allocate = allocate;
     device->write = write_array;
