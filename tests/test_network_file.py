@@ -1,5 +1,6 @@
 import json
 import os
+import stat
 import subprocess
 import sys
 
@@ -196,3 +197,34 @@ def test_nothing_is_left_where_saving_fails(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ['net.hdf5']
     with pytest.raises(OSError, match='absent'):
         net.save_as_hdf5(tmp_path / 'absent' / 'net.hdf5')
+
+
+@pytest.mark.parametrize('name', ['x' * 250 + '.hdf5', b'net.hdf5'])
+def test_file_names_of_any_length_and_type(tmp_path, name):
+    net = mlp()
+    path = os.path.join(os.fsencode(tmp_path) if isinstance(name, bytes) else tmp_path, name)
+    net.save_as_hdf5(path)
+    assert os.listdir(tmp_path) == [os.fsdecode(name)]
+    other = bs.Network.from_hdf5(path)
+    assert np.array_equal(other.get('parameters'), net.get('parameters'))
+
+
+@pytest.mark.parametrize('comment, error, text', [
+    (5, TypeError, 'comment must be a str, got 5'),
+    (b'a', TypeError, "comment must be a str, got b'a'"),
+    ('a\0b', ValueError, r"comment must not contain NUL, got 'a\\x00b'")])
+def test_comments_are_text(tmp_path, comment, error, text):
+    with pytest.raises(error, match=text):
+        mlp().save_as_hdf5(tmp_path / 'net.hdf5', comment=comment)
+    assert os.listdir(tmp_path) == []
+
+
+def test_what_is_no_regular_file_is_never_replaced(tmp_path):
+    (tmp_path / 'folder').mkdir()
+    os.mkfifo(tmp_path / 'pipe')
+    (tmp_path / 'link').symlink_to(tmp_path / 'pipe')
+    for name in ('folder', 'pipe', 'link'):
+        with pytest.raises(OSError, match='no regular file'):
+            mlp().save_as_hdf5(tmp_path / name)
+    assert stat.S_ISFIFO(os.stat(tmp_path / 'pipe').st_mode)
+    assert sorted(os.listdir(tmp_path)) == ['folder', 'link', 'pipe']

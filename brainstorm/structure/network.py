@@ -118,11 +118,12 @@ class Network(Seedable, Describable):
         written.
 
         Args:
-            filename (str): its folder must exist.
-            comment (str): kept in the file.
+            filename (str | bytes | PathLike): its folder must exist.
+            comment (str): kept in the file; without NUL characters.
 
         Raises:
             OSError: it cannot be written; the message names the file.
+            TypeError, ValueError: the comment is no such text.
         """
         save_network(self, filename, comment)
 
@@ -190,7 +191,10 @@ class Network(Seedable, Describable):
         return self._core.batch_size
 
     def set_handler(self, new_handler):
-        """Compute with another handler from now on. The parameters move along.
+        """Compute with another handler from now on.
+
+        Only parameters and gradients move along. All other buffers are zero afterwards, so the
+        data must be provided again before the next pass.
 
         Raises TypeError for a handler that is not one of the engine.
         """

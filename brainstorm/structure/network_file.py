@@ -14,7 +14,7 @@ import numpy as np
 
 from brainstorm import __version__
 from brainstorm.describable import get_description
-from brainstorm.utils import ValidationError
+from brainstorm.utils import ValidationError, check_type
 
 __all__ = ['load_network', 'save_network']
 
@@ -23,11 +23,13 @@ FORMAT = 'Network file v1.0'
 
 def save_network(net, filename, comment):
     """Write the network to a file beside it, then rename that: a torn file is never seen."""
-    filename = os.path.realpath(filename)
+    filename = os.path.realpath(os.fsdecode(filename))
     if os.path.exists(filename) and not os.path.isfile(filename):
         raise OSError(f"cannot save the network to {filename!r}: that is no regular file")
+    if '\0' in check_type('save_as_hdf5', 'comment', comment, str):
+        raise ValueError(f"save_as_hdf5: comment must not contain NUL, got {comment!r}")
     content = _to_bytes(net, comment)
-    partial = f'{filename}.{secrets.token_hex(4)}.part'
+    partial = os.path.join(os.path.dirname(filename), f'.{secrets.token_hex(8)}.part')
     try:
         with open(partial, 'wb') as file:
             file.write(content)
@@ -43,7 +45,7 @@ def save_network(net, filename, comment):
 
 def load_network(network_class, filename):
     """Build the network that a file describes and set its parameters."""
-    filename = os.fspath(filename)
+    filename = os.fsdecode(filename)
     if not os.path.isfile(filename):
         raise FileNotFoundError(f"there is no file {filename!r}")
     try:
