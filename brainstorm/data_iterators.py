@@ -6,6 +6,7 @@ longer ones is *static*: it holds for every step.
 
 from collections.abc import Iterable
 
+import h5py
 import numpy as np
 
 from brainstorm.randomness import Seedable
@@ -34,26 +35,50 @@ class DataIterator(Seedable):
         raise NotImplementedError(f"{type(self).__name__} does not define __call__(handler)")
 
 
-class Undivided(DataIterator):
+class _NamedData(DataIterator):
+    """Base class of iterators over data that is at hand by name.
+
+    Attributes:
+        data (dict): arrays or h5py datasets of shape (T, N, ...).
+    """
+
+    def __init__(self, named_data):
+        self.data, shapes = _check_data(named_data)
+        super().__init__(shapes, None)
+
+    def __getstate__(self):
+        for name, values in self.data.items():
+            if isinstance(values, h5py.Dataset):
+                raise TypeError(
+                    f"{type(self).__name__} cannot be copied or pickled: {name!r} is a dataset in "
+                    "an open HDF5 file. Give it arrays (dataset[...]), or make it anew from the "
+                    "file where it is needed")
+        return vars(self)
+
+
+class Undivided(_NamedData):
     """Yields all data as one batch.
+
+    Over h5py datasets it cannot be pickled or copied (TypeError): they are tied to an open file.
 
     Args:
         named_data: arrays or h5py datasets of shape (T, N, ...) by name.
     """
 
     def __init__(self, **named_data):
-        self.data, shapes = _check_data(named_data)
-        super().__init__(shapes, 1)
+        super().__init__(named_data)
+        self.length = 1
 
     def __call__(self, handler=None):
         yield {name: values[:] for name, values in self.data.items()}
 
 
-class Minibatches(DataIterator):
+class Minibatches(_NamedData):
     """Yields batches of `batch_size` sequences, the last of which may be smaller.
 
     Each batch is cut to the longest of its sequences, but to one step at least. Arrays are yielded
-    as views, h5py datasets are read batch by batch.
+    as views, h5py datasets are read batch by batch. Over h5py datasets it cannot be pickled or
+    copied (TypeError): they are tied to an open file.
 
     Args:
         batch_size (int): sequences per batch, default 1.
@@ -68,13 +93,13 @@ class Minibatches(DataIterator):
     """
 
     def __init__(self, batch_size=1, shuffle=True, cut_according_to='mask', **named_data):
-        self.data, shapes = _check_data(named_data)
+        super().__init__(named_data)
         self.batch_size = check_number('Minibatches', 'batch_size', batch_size, 1, integer=True)
         self.shuffle = shuffle
-        self._time_steps = max(shape[0] for shape in shapes.values())
-        self._sequences = next(iter(shapes.values()))[1]
+        self._time_steps = max(shape[0] for shape in self.data_shapes.values())
+        self._sequences = next(iter(self.data_shapes.values()))[1]
+        self.length = -(-self._sequences // self.batch_size)
         self.cut_according_to = self._check_cut(cut_according_to)
-        super().__init__(shapes, -(-self._sequences // self.batch_size))
 
     def __call__(self, handler=None):
         order = np.arange(self.length)

@@ -123,6 +123,16 @@ def test_copies_go_on_alike(duplicate):
         assert np.array_equal(got['default'], want['default'])
 
 
+@pytest.mark.parametrize('duplicate', [copy.deepcopy, pickle.dumps])
+@pytest.mark.parametrize('make', [bs.Undivided, bs.Minibatches, bs.Online])
+def test_iterators_over_files_cannot_be_copied(tmp_path, make, duplicate):
+    with h5py.File(tmp_path / 'data.hdf5', 'w') as file:
+        file['default'] = X
+        iterator = make(default=file['default'])
+        with pytest.raises(TypeError, match=f"{make.__name__} .*'default' is a dataset.*arrays"):
+            duplicate(iterator)
+
+
 @pytest.mark.parametrize('data, text', [
     ({}, 'at least one item'),
     ({'default': X[0]}, r"'default' must have the shape .* got \(5, 2\)"),
