@@ -285,17 +285,27 @@ class RandomWalk(DescribedByArguments, Initializer):
 
 
 class _Sparse(DescribedByArguments, Initializer):
+    """Keeps `connections` random entries along `axis` of the first two and sets the others to 0."""
+
+    axis = None
+
     def __init__(self, sub_initializer, connections=15):
         super().__init__()
         self.sub_initializer = as_initializer(sub_initializer)
         self.connections = check_number(type(self).__name__, 'connections', connections, 0,
                                         integer=True)
 
-    def _require_connections(self, shape, axis):
+    def __call__(self, shape):
         _require_dimensions(self, shape, at_least=2)
-        if shape[axis] < self.connections:
+        if shape[self.axis] < self.connections:
             raise InitializationError(f"{type(self).__name__} cannot make {self.connections} "
-                                      f"connections in dimension {axis} of {tuple(shape)}")
+                                      f"connections in dimension {self.axis} of {tuple(shape)}")
+        values = evaluate_initializer(self.sub_initializer, shape)
+        mask = np.zeros(shape)
+        for line in np.moveaxis(mask, self.axis, 1):  # views of the mask, each along the axis
+            line[:self.connections] = 1.0
+            self.rnd.shuffle(line)
+        return values * mask
 
 
 class SparseInputs(_Sparse):
@@ -309,14 +319,7 @@ class SparseInputs(_Sparse):
         connections (int): how many entries of each column are kept.
     """
 
-    def __call__(self, shape):
-        self._require_connections(shape, axis=0)
-        values = evaluate_initializer(self.sub_initializer, shape)
-        mask = np.zeros(shape)
-        mask[:self.connections] = 1.0
-        for column in range(shape[1]):
-            self.rnd.shuffle(mask[:, column])
-        return values * mask
+    axis = 0
 
 
 class SparseOutputs(_Sparse):
@@ -330,14 +333,7 @@ class SparseOutputs(_Sparse):
         connections (int): how many entries of each row are kept.
     """
 
-    def __call__(self, shape):
-        self._require_connections(shape, axis=1)
-        values = evaluate_initializer(self.sub_initializer, shape)
-        mask = np.zeros(shape)
-        mask[:, :self.connections] = 1.0
-        for row in range(shape[0]):
-            self.rnd.shuffle(mask[row])
-        return values * mask
+    axis = 1
 
 
 class Uniform(DescribedByArguments, Initializer):
