@@ -50,6 +50,7 @@ class BufferStructure:
 
     @property
     def feature_size(self):
+        """Number of entries per step and sequence: the product of the feature shape."""
         size = 1
         for dimension in self.feature_shape:
             size *= dimension
@@ -57,14 +58,17 @@ class BufferStructure:
 
     @property
     def scales_with_time(self):
+        """Whether 'T' is in the shape."""
         return self.buffer_type == 2
 
     @property
     def scales_with_batch_size(self):
+        """Whether 'B' is in the shape."""
         return self.buffer_type >= 1
 
     @property
     def nr_dims(self):
+        """Number of dimensions, 'T' and 'B' included."""
         return len(self.shape)
 
     @property
