@@ -39,3 +39,18 @@ def mlp_predictions(net, x):
     z = np.tanh(x @ W.T + bias) @ V.T + c
     e = np.exp(z - z.max(axis=-1, keepdims=True))
     return e / e.sum(axis=-1, keepdims=True)
+
+
+def finite_differences(net, step=1e-5):
+    """The gradients of the loss by all parameters, from two forward passes for each."""
+    parameters = net.buffer.parameters
+    slopes = np.empty(parameters.size)
+    for i in range(parameters.size):
+        losses = []
+        for change in (step, -step):
+            parameters[i] += change
+            net.forward_pass()
+            losses.append(net.get_loss_values()['total_loss'])
+            parameters[i] -= change
+        slopes[i] = (losses[0] - losses[1]) / (2 * step)
+    return slopes
