@@ -172,7 +172,10 @@ class MonitorLayerParameters(_MonitorLayer):
 
 
 class MonitorLayerGradients(_MonitorLayer):
-    """Logs statistics of the gradients of a layer. The default name is MonitorGradients_LAYER."""
+    """Logs statistics of the gradients of a layer.
+
+    These are 0 before the first backward pass. The default name is MonitorGradients_LAYER.
+    """
 
     what = 'Gradients'
 
@@ -189,7 +192,7 @@ class MonitorLayerDeltas(_MonitorLayer):
     what = 'Deltas'
 
     def __call__(self, epoch_nr, update_nr, net, stepper, logs):
-        if update_nr == 0 and not net.get('gradients').any():
+        if not net._core.has_run_backward:
             return None
         log = self._statistics(net, 'internals')
         log['output_deltas'] = self._statistics(net, 'output_deltas')
@@ -206,8 +209,7 @@ class MonitorLayerInOuts(_MonitorLayer):
     what = 'InOuts'
 
     def __call__(self, epoch_nr, update_nr, net, stepper, logs):
-        data = net.layers['Input'].out_shapes
-        if update_nr == 0 and not any(net.get_input(name).any() for name in data):
+        if not net._core.has_run_forward:
             return None
         return OrderedDict((kind, self._statistics(net, kind)) for kind in ('inputs', 'outputs'))
 

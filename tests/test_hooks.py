@@ -8,6 +8,7 @@ import pytest
 
 import brainstorm as bs
 from brainstorm import hooks
+from brainstorm.handlers import NumpyHandler
 from networks import mlp, random_batch
 
 
@@ -225,6 +226,21 @@ def test_monitor_layer_in_outs(used_net):
     assert log == {'inputs': {'default': statistics(used_net.get('H.inputs.default'))},
                    'outputs': {'default': statistics(used_net.get('H.outputs.default'))}}
     assert call(hooks.MonitorLayerInOuts('H'), net=mlp(), update_nr=0) is None
+
+
+def test_layer_monitors_ask_the_network_whether_it_has_run():
+    in_outs, deltas = hooks.MonitorLayerInOuts('H'), hooks.MonitorLayerDeltas('H')
+    net = mlp()
+    assert call(in_outs, net=net) is call(deltas, net=net) is None
+    net.provide_external_data({'default': np.zeros((1, 4, 6)), 'targets': np.zeros((1, 4, 1))})
+    assert call(in_outs, net=net) is None
+    net.forward_pass()
+    assert call(in_outs, net=net, update_nr=0)['inputs']['default']['max'] == 0
+    assert call(deltas, net=net) is None
+    net.backward_pass()
+    assert call(deltas, net=net, update_nr=0)['output_deltas']
+    net.set_handler(NumpyHandler(np.float32))
+    assert call(in_outs, net=net) is call(deltas, net=net) is None
 
 
 @pytest.mark.parametrize('kind', ['Parameters', 'Gradients', 'Deltas', 'InOuts'])
