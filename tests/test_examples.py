@@ -5,6 +5,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import textwrap
 
 import h5py
 import numpy as np
@@ -32,6 +33,14 @@ def make_data(path, shape, n):
             images[0, np.arange(n), targets] += 2
             file[f'normalized_split/{part}/default'] = images
             file[f'normalized_split/{part}/targets'] = targets.reshape(1, n, 1)
+
+
+def test_the_code_in_the_readme_runs(tmp_path):
+    text = (EXAMPLES.parent / 'README.rst').read_text()
+    block = re.search(r'.. code-block:: python\n\n((?: {4}.*\n|\n)+)', text)[1]
+    script = tmp_path / 'readme.py'
+    script.write_text(textwrap.dedent(block))
+    assert 'Epoch 10' in run(script, tmp_path)
 
 
 def test_digits(tmp_path):
