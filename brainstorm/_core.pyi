@@ -1,7 +1,7 @@
-"""The engine. Everything that computes is here; the Python package around it wires, schedules and describes.
+"""The engine. Everything that computes is here; the package around it wires, schedules, describes.
 
-A *spec* of a buffer is the tuple ``(shape, context_size, is_backward_only)`` with ``shape`` as users write it:
-``('T', 'B', 10)``, ``('B', 3)`` or ``(5, 7)``.
+A *spec* of a buffer is the tuple ``(shape, context_size, is_backward_only)`` with ``shape`` as
+users write it: ``('T', 'B', 10)``, ``('B', 3)`` or ``(5, 7)``.
 """
 
 from typing import Any, Callable, Mapping, Optional, Sequence, Union
@@ -21,8 +21,11 @@ def set_num_threads(n: int) -> None:
 
 def num_threads() -> int: ...
 def info() -> dict[str, Any]:
-    """Facts about this machine: {'threads': int, 'instruction_set': str, 'instruction_sets': tuple of
-    str, 'blas': path of the library or 'none', 'handlers': tuple of str}."""
+    """Facts about this machine.
+
+    {'threads': int, 'instruction_set': str, 'instruction_sets': tuple of str,
+    'blas': path of the library or 'none', 'handlers': tuple of str}.
+    """
 
 def fail_allocation(n: int) -> None:
     """For tests: the n-th allocation of the engine from now on fails; 0: none."""
@@ -34,12 +37,17 @@ def live_allocation_count() -> int:
     """For tests: how many of them are not freed."""
 
 operations: tuple[dict[str, Any], ...]
-"""Every operation of a handler: {'name': str, 'formula': str, 'required': bool, 'args': ((name, kind), ...)} with kind one
-of 'in', 'out', 'inout', 'number', 'int', 'flag', 'axis', 'pair', 'activation'."""
+"""Every operation of a handler.
+
+{'name': str, 'formula': str, 'required': bool, 'args': ((name, kind), ...)} with kind one of 'in',
+'out', 'inout', 'number', 'int', 'flag', 'axis', 'pair', 'activation'.
+"""
 
 layer_types: dict[str, dict[str, Any]]
-"""Every built-in layer by name: {'inputs': ((port, template), ...), 'options': {name: default}}. The
-default of an option that must be given is the object `required`."""
+"""Every built-in layer by name: {'inputs': ((port, template), ...), 'options': {name: default}}.
+
+The default of an option that must be given is the object `required`.
+"""
 
 required: object
 
@@ -56,9 +64,10 @@ class RandomStream:
         """Set the key and go back to draw 0."""
 
 class Handler:
-    """An opened handler. Has one method per row of `operations`, with the argument names listed there.
+    """An opened handler with one method per row of `operations`, which lists the argument names.
 
-    Subclassable. Raises KeyError for an unknown name, TypeError for a dtype that is not float32 or float64.
+    Subclassable. Raises KeyError for an unknown name, TypeError for a dtype that is not float32 or
+    float64.
     """
 
     def __init__(self, name: str, dtype: Any, stream: RandomStream) -> None: ...
@@ -84,19 +93,23 @@ Factory = Callable[
         Callable[[], None],        # backward()
     ],
 ]
-"""What makes a layer that is written in Python, given the specs of its inputs. Deltas and gradients are zeroed before
-its backward is called."""
+"""What makes a layer that is written in Python, given the specs of its inputs.
+
+Deltas and gradients are zeroed before its backward is called.
+"""
 
 class Network:
     """A graph of layers, its memory and its program.
 
-    layers: (name, type, kwargs) in any order; type is the name of a built-in or a Factory (then kwargs is ignored).
-    connections: (start_layer, output_name, end_layer, input_name), in any order. `output_name` may be an output's name or
-        '..parameters.NAME' / '..internals.NAME'.
-    Raises NetworkValidationError (wiring), LayerValidationError (a layer's kwargs and input shapes), and whatever a
-    Factory raises.
+    layers: (name, type, kwargs) in any order; type is the name of a built-in or a Factory (then
+        kwargs is ignored).
+    connections: (start_layer, output_name, end_layer, input_name), in any order. `output_name` may
+        be an output's name or '..parameters.NAME' / '..internals.NAME'.
+    Raises NetworkValidationError (wiring), LayerValidationError (a layer's kwargs and input
+    shapes), and whatever a Factory raises.
 
-    Every method raises RuntimeError when another thread is inside, or when it is called from inside a pass.
+    Every method raises RuntimeError when another thread is inside, or when it is called from
+    inside a pass.
     `leaf` alone may be called by a Python layer during its own pass.
     """
 
@@ -109,24 +122,33 @@ class Network:
     ) -> None: ...
     @property
     def tree(self) -> dict[str, Any]:
-        """{'parameters': leaf, 'gradients': leaf, layer: {'inputs': {port: leaf}, 'outputs': ..., 'parameters': ...,
-        'internals': ..., 'input_deltas': ..., 'output_deltas': ..., 'gradients': ...}}, layers in execution order,
-        children in the documented order; a leaf is an int for `leaf()`."""
+        """All buffers by name.
+
+        {'parameters': leaf, 'gradients': leaf, layer: {'inputs': {port: leaf}, 'outputs': ...,
+        'parameters': ..., 'internals': ..., 'input_deltas': ..., 'output_deltas': ...,
+        'gradients': ...}}, layers in execution order, children in the documented order; a leaf is
+        an int for `leaf()`.
+        """
 
     def layer_infos(self) -> list[dict[str, Any]]:
-        """In execution order: {'name', 'type' (name of the built-in or None), 'object' (of a Factory or None),
-        'kwargs' (with defaults filled in), 'in_shapes', 'out_shapes', 'parameter_shapes', 'internal_shapes': {name: Spec},
-        'without_gradient': tuple of parameter names}."""
+        """All layers in execution order.
+
+        {'name', 'type' (name of the built-in or None), 'object' (of a Factory or None), 'kwargs'
+        (with defaults filled in), 'in_shapes', 'out_shapes', 'parameter_shapes',
+        'internal_shapes': {name: Spec}, 'without_gradient': tuple of parameter names}.
+        """
 
     def parameter_order(self) -> list[tuple[str, str]]:
         """(layer, parameter) in the order of the flat vector."""
 
     def context_leaves(self) -> list[tuple[str, str, str, int]]:
-        """(layer, 'outputs' | 'internals', name, leaf) of every forward buffer with a context slot."""
+        """(layer, 'outputs' | 'internals', name, leaf) of all forward buffers with context."""
 
     def leaf(self, index: int) -> np.ndarray:
-        """The live array. Backward memory is made at the first touch. RuntimeError for deltas that the last backward
-        pass left out (skip_input_deltas)."""
+        """The live array. Backward memory is made at the first touch.
+
+        RuntimeError for deltas that the last backward pass left out (skip_input_deltas).
+        """
 
     @property
     def time_steps(self) -> int: ...
@@ -143,12 +165,14 @@ class Network:
 
     stream: RandomStream  # what random operations of a pass draw from
     skip_input_deltas: bool  # backward may leave out deltas into the Input layer
-    gradient_hook: Optional[Callable[[], None]]  # called at the end of every backward pass, also inside Stepper.run
+    gradient_hook: Optional[Callable[[], None]]  # ends every backward pass, also in Stepper.run
     def provide_external_data(self, data: Mapping[str, Any], all_inputs: bool = True) -> None: ...
     def forward_pass(
-        self, training_pass: bool = False, context: Optional[Sequence[tuple[int, np.ndarray]]] = None
+        self,
+        training_pass: bool = False,
+        context: Optional[Sequence[tuple[int, np.ndarray]]] = None,
     ) -> None:
-        """context: (leaf, array of shape (1, B, ...)) for the context slots that are not to be zero."""
+        """context: (leaf, array of shape (1, B, ...)) for the context slots not to be zero."""
 
     def backward_pass(self) -> None: ...
     def get_loss_values(self) -> dict[str, float]: ...
@@ -158,7 +182,8 @@ class Network:
 class Stepper:
     """A training method of the engine: 'Sgd', 'Momentum' or 'Nesterov'. Subclassable.
 
-    options: learning_rate, momentum, scale_learning_rate as the type has them; TypeError for others.
+    options: learning_rate, momentum, scale_learning_rate as the type has them; TypeError for
+        others.
     """
 
     def __init__(self, type_name: str, **options: float) -> None: ...

@@ -13,6 +13,8 @@ SOURCES = sorted(p for p in CSRC.rglob('*') if p.suffix in ('.c', '.h', '.def'))
 HEADERS = [p for p in SOURCES if p.suffix == '.h']
 PYTHON = sorted(p for folder in ('brainstorm', 'tests', 'examples', 'data', 'benchmarks')
                 for p in (ROOT / folder).rglob('*.py'))
+TEXTS = [p for pattern in ('*.rst', 'docs/*.rst', 'csrc/*.md', 'brainstorm/*.pyi')
+         for p in sorted(ROOT.glob(pattern))]
 
 
 def relative(path):
@@ -126,13 +128,14 @@ def test_every_operation_has_its_case():
     assert not set(names) - {getattr(case, 'op', case) for case in CASES}
 
 
-@pytest.mark.parametrize('path', [p for p in SOURCES + PYTHON], ids=relative)
+@pytest.mark.parametrize('path', SOURCES + PYTHON + TEXTS, ids=relative)
 def test_style(path):
     text = path.read_text()
     assert text.endswith('\n') and not text.endswith('\n\n')
     assert '\t' not in text and '\r' not in text
     for number, line in enumerate(text.splitlines(), 1):
         assert line == line.rstrip(), f'line {number}: blanks at the end'
-        assert len(line) <= 100, f'line {number}: {len(line)} columns'
-    if path.suffix != '.py':
+        is_table = path.suffix == '.md' and line.startswith('|')
+        assert len(line) <= 100 or is_table, f'line {number}: {len(line)} columns'
+    if path in SOURCES:
         assert text.startswith('/*'), 'a file begins with what it is'
