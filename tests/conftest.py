@@ -1,5 +1,6 @@
 """Fixtures for the whole suite."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -7,6 +8,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# Child processes look for modules in the current folder first: it must not be that of the sources,
+# which hide the package that is installed.
+os.chdir(ROOT / 'tests')
 
 
 @pytest.fixture(scope='session')

@@ -235,6 +235,8 @@ static bs_status set_states(bs_network *net, int n, const bs_state_before *state
                            net->wiring.layer[l->layer].name, bs_category_names[l->category],
                            l->name, got, wanted);
         }
+        if (given->dtype != slot.dtype)
+            return bs_fail(err, BS_STATE, "the network's handler has changed under its context");
         bs_copy_to(&net->handler, given, &slot);
     }
     return BS_OK;
