@@ -9,9 +9,13 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# Child processes look for modules in the current folder first: it must not be that of the sources,
-# which hide the package that is installed.
-os.chdir(ROOT / 'tests')
+
+@pytest.fixture(scope='session', autouse=True)
+def away_from_the_sources():
+    """Child processes look for modules in the current folder first: it must not be that of the
+    sources, which hide the package that is installed."""
+    os.chdir(ROOT / 'tests')
+
 
 
 @pytest.fixture(scope='session')
