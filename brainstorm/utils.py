@@ -9,7 +9,7 @@ from brainstorm._core import LayerValidationError, NetworkValidationError, Valid
 __all__ = [
     'InitializationError', 'IteratorValidationError', 'LayerValidationError',
     'NetworkValidationError', 'StructureValidationError', 'ValidationError',
-    'check_number', 'check_type', 'flatten_all_but_last', 'flatten_time',
+    'check_interface', 'check_number', 'check_type', 'flatten_all_but_last', 'flatten_time',
     'flatten_time_and_features', 'get_by_path', 'list_names',
 ]
 
@@ -88,6 +88,17 @@ def check_type(owner: str, name: str, value: Any, kind: type) -> Any:
     """
     if not isinstance(value, kind):
         raise TypeError(f"{owner}: {name} must be a {kind.__name__}, got {value!r}")
+    return value
+
+
+def check_interface(owner: str, name: str, value: Any, kind: type, *attributes: str) -> Any:
+    """Return the value if it has the attributes, whatever its class.
+
+    Raises TypeError that names owner, argument, the class that stands for them, and value.
+    """
+    if isinstance(value, type) or not all(hasattr(value, attribute) for attribute in attributes):
+        raise TypeError(f"{owner}: {name} must be a {kind.__name__} or have its "
+                        f"{' and '.join(attributes)}, got {value!r}")
     return value
 
 

@@ -316,3 +316,27 @@ def test_a_stepper_in_python():
 def test_wrong_arguments_are_named(call, text):
     with pytest.raises(TypeError, match=text):
         call(make_trainer())
+
+
+def test_steppers_and_iterators_of_other_classes_will_do():
+    class Stepper:
+        runs = 0
+
+        def start(self, net):
+            self.net = net
+
+        def run(self):
+            self.runs += 1
+            self.net.forward_pass(training_pass=True)
+
+    class Iterator:
+        data_shapes = {name: value.shape for name, value in random_batch().items()}
+
+        def __call__(self, handler=None):
+            yield random_batch()
+            yield random_batch(seed=5)
+    stepper = Stepper()
+    trainer = bs.Trainer(stepper, verbose=False)
+    trainer.add_hook(bs.hooks.StopAfterEpoch(3))
+    trainer.train(mlp(), Iterator())
+    assert stepper.runs == 6

@@ -11,7 +11,7 @@ from brainstorm.hooks import READS_NO_DELTAS, Hook
 from brainstorm.scorers import ScoreKeeper
 from brainstorm.structure.network import Network
 from brainstorm.training.steppers import ENGINE_STEPPERS, TrainingStepper
-from brainstorm.utils import check_type
+from brainstorm.utils import check_interface, check_type
 
 __all__ = ['Trainer']
 
@@ -36,7 +36,8 @@ class Trainer(Describable):
                        'logs': OrderedDict(), 'results': OrderedDict()}
 
     def __init__(self, stepper, verbose=True):
-        self.stepper = check_type('Trainer', 'stepper', stepper, TrainingStepper)
+        self.stepper = check_interface('Trainer', 'stepper', stepper, TrainingStepper,
+                                       'start', 'run')
         self.verbose = verbose
         self.hooks = OrderedDict()
         self.train_scorers = []
@@ -159,7 +160,8 @@ class Trainer(Describable):
 
 def _check_arguments(net, training_data_iter):
     check_type('Trainer.train', 'net', net, Network)
-    check_type('Trainer.train', 'training_data_iter', training_data_iter, DataIterator)
+    check_interface('Trainer.train', 'training_data_iter', training_data_iter, DataIterator,
+                    'data_shapes', '__call__')
     provided = set(training_data_iter.data_shapes)
     expected = set(net.layers['Input'].out_shapes)
     if provided != expected:
