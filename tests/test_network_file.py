@@ -228,3 +228,32 @@ def test_what_is_no_regular_file_is_never_replaced(tmp_path):
             mlp().save_as_hdf5(tmp_path / name)
     assert stat.S_ISFIFO(os.stat(tmp_path / 'pipe').st_mode)
     assert sorted(os.listdir(tmp_path)) == ['folder', 'link', 'pipe']
+
+
+def test_every_damaged_byte_is_noticed(tmp_path):
+    path = tmp_path / 'net.hdf5'
+    net = mlp()
+    net.save_as_hdf5(path)
+    good = path.read_bytes()
+    rnd = np.random.RandomState(0)
+    for position in rnd.choice(len(good), 300, replace=False):
+        damaged = bytearray(good)
+        damaged[position] ^= 1 << rnd.randint(8)
+        path.write_bytes(damaged)
+        try:
+            loaded = bs.Network.from_hdf5(path)
+        except ValidationError as error:
+            assert 'damaged' in str(error) and str(path) in str(error)
+        else:  # the mark of the checksum itself was hit: the content is as it was
+            assert position >= len(good) - 60
+            np.testing.assert_array_equal(loaded.get('parameters'), net.get('parameters'))
+
+
+def test_other_programs_read_the_file(tmp_path):
+    path = tmp_path / 'net.hdf5'
+    net = mlp()
+    net.save_as_hdf5(path, comment='for all')
+    with h5py.File(path, 'r') as file:
+        assert file.attrs['format'] == 'Network file v1.0' and file.attrs['comment'] == 'for all'
+        assert isinstance(file['description'][()], bytes)
+        np.testing.assert_array_equal(file['parameters'][...], net.get('parameters'))

@@ -307,11 +307,12 @@ def test_a_stepper_in_python():
 
 
 @pytest.mark.parametrize('call, text', [
-    (lambda trainer: bs.Trainer(5), 'Trainer: stepper must be a TrainingStepper, got 5'),
+    (lambda trainer: bs.Trainer(5),
+     'Trainer: stepper must be a TrainingStepper or have its start and run, got 5'),
     (lambda trainer: trainer.add_hook(5), 'add_hook: hook must be a Hook, got 5'),
     (lambda trainer: trainer.train(5, batches()), 'train: net must be a Network, got 5'),
     (lambda trainer: trainer.train(mlp(), 5),
-     'train: training_data_iter must be a DataIterator, got 5'),
+     'training_data_iter must be a DataIterator or have its data_shapes and __call__, got 5'),
 ])
 def test_wrong_arguments_are_named(call, text):
     with pytest.raises(TypeError, match=text):

@@ -2,8 +2,11 @@
 
 A file has the attributes `format`, `info` and optionally `comment`, and two datasets:
 `description`, the JSON text of the network's description, and `parameters`, its flat parameters.
+Behind what HDF5 reads stands a checksum, since the HDF5 library itself may crash on damaged files.
+Files without one, such as those of brainstorm 0.5, load all the same.
 """
 
+import hashlib
 import io
 import json
 import os
@@ -19,6 +22,7 @@ from brainstorm.utils import ValidationError, check_type
 __all__ = ['load_network', 'save_network']
 
 FORMAT = 'Network file v1.0'
+CHECKSUM = b'\nbrainstorm sha256 '
 
 
 def save_network(net, filename, comment):
@@ -33,6 +37,7 @@ def save_network(net, filename, comment):
     try:
         with open(partial, 'wb') as file:
             file.write(content)
+            file.write(CHECKSUM + hashlib.sha256(content).digest())
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, filename)
@@ -48,6 +53,9 @@ def load_network(network_class, filename):
     filename = os.fsdecode(filename)
     if not os.path.isfile(filename):
         raise FileNotFoundError(f"there is no file {filename!r}")
+    if not _is_undamaged(filename):
+        raise ValidationError(f"cannot load a network from {filename!r}: it is damaged, its "
+                              "checksum is another")
     try:
         file = h5py.File(filename, 'r')
     except OSError as error:
@@ -76,6 +84,23 @@ def _to_bytes(net, comment):
         file['description'] = np.bytes_(json.dumps(get_description(net)))
         file.create_dataset('parameters', data=net.get('parameters'), compression='gzip')
     return content.getbuffer()
+
+
+def _is_undamaged(filename):
+    """Whether the checksum is that of the content, or there is none."""
+    size = os.path.getsize(filename) - len(CHECKSUM) - hashlib.sha256().digest_size
+    digest = hashlib.sha256()
+    with open(filename, 'rb') as file:
+        file.seek(max(size, 0))
+        trailer = file.read()
+        if CHECKSUM not in trailer:
+            return True
+        file.seek(0)
+        while size > 0:
+            block = file.read(min(size, 1 << 20))
+            digest.update(block)
+            size -= len(block)
+    return trailer == CHECKSUM + digest.digest()
 
 
 def _read_description(file, network_class):
