@@ -2,13 +2,14 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench wheel clean
+.PHONY: demo test check bench lint wheel clean
 .NOTPARALLEL:
 
 demo: .venv/installed ; $(BIN)/python examples/digits.py
 test: .venv/installed ; $(BIN)/pytest
 check: check-gcc check-clang check-asan
 bench: .venv/installed ; $(BIN)/python benchmarks/steps.py
+lint: ; clang-format --dry-run --Werror $$(git ls-files 'csrc/*.[ch]' 'tests/c/*.[ch]' 'examples/*.c')
 wheel: .venv/made ; $(BIN)/pip wheel --no-deps -w dist .
 clean: ; rm -rf build dist .venv .tox *.egg-info brainstorm/*.so brainstorm/LICENSE.openblas.txt
 

@@ -157,7 +157,6 @@ def test_an_old_data_set_stays_where_a_new_one_fails(tmp_path):
 
 
 def test_downloads_are_checked(dataset_tools, tmp_path):
-    pytest.importorskip('tqdm')
     content = b'some content' * 1000
     (tmp_path / 'raw').write_bytes(content)
     url = (tmp_path / 'raw').as_uri()

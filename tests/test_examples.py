@@ -67,8 +67,32 @@ def test_digits_data():
     ('mnist_pi.py', 'MNIST.hdf5', (28, 28, 1), 'mnist_pi_best.hdf5'),
     ('cifar10_cnn.py', 'CIFAR-10.hdf5', (32, 32, 3), 'cifar10_cnn_best.hdf5')])
 def test_large_examples_on_small_data(tmp_path, name, data, shape, best):
-    pytest.importorskip('tqdm')
     make_data(tmp_path / data, shape, n=200)
     out = run(name, tmp_path, '--epochs', '2')
     assert re.search(r'accuracy: [\d.]+', out.splitlines()[-1])
     assert (tmp_path / best).exists()
+
+
+# ---- on the real data sets ----
+
+def real_data(name):
+    """Marks a test that needs a data set made by data/create_*.py."""
+    folder = pathlib.Path(os.environ.get('BRAINSTORM_DATA_DIR', '.')).absolute()
+    return pytest.mark.skipif(not (folder / name).exists(),
+                              reason=f'{name} is not in BRAINSTORM_DATA_DIR')
+
+
+@real_data('MNIST.hdf5')
+def test_mnist_pi_on_mnist(tmp_path):
+    (tmp_path / 'MNIST.hdf5').symlink_to(
+        pathlib.Path(os.environ['BRAINSTORM_DATA_DIR'], 'MNIST.hdf5').absolute())
+    out = run('mnist_pi.py', tmp_path, '--epochs', '1')
+    assert float(re.search(r'Test accuracy: ([\d.]+) %\n$', out)[1]) > 95
+
+
+@real_data('CIFAR-10.hdf5')
+def test_cifar10_cnn_on_cifar10(tmp_path):
+    (tmp_path / 'CIFAR-10.hdf5').symlink_to(
+        pathlib.Path(os.environ['BRAINSTORM_DATA_DIR'], 'CIFAR-10.hdf5').absolute())
+    out = run('cifar10_cnn.py', tmp_path, '--epochs', '2')
+    assert float(re.search(r'Best validation accuracy: ([\d.]+)\n$', out)[1]) > 0.3

@@ -277,7 +277,6 @@ def test_modify_stepper_attribute_wants_an_attribute_that_exists():
 
 
 def test_a_progress_bar_counts_the_batches_of_an_epoch(capsys):
-    pytest.importorskip('tqdm')
     trainer = bs.Trainer(bs.training.SgdStepper(0.1))
     trainer.add_hook(hooks.ProgressBar())
     trainer.add_hook(hooks.StopAfterEpoch(2))

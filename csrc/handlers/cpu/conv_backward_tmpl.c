@@ -49,9 +49,9 @@ static void correlate_deltas(bs_handler *h, const back_job *j, bs_a_ weights, bs
     for (int64_t p = 0; p < panels; p++)
         for (int64_t at = 0; at < window; at++)
             K(pack_panel)
-            (packed + (p * window + at) * filters * NR,
-             (const real *)w.data + (window - 1 - at) * channels + p * NR, filters,
-             min64(NR, channels - p * NR), w.pitch, 1);
+    (packed + (p * window + at) * filters * NR,
+     (const real *)w.data + (window - 1 - at) * channels + p * NR, filters,
+     min64(NR, channels - p * NR), w.pitch, 1);
     K(correlate)
     (h, &(correlation){.in = j->d_out,
                        .out = images_of(in_deltas),
@@ -116,9 +116,8 @@ static void add_deltas(bs_handler *h, back_job *j, bs_a_ weights, bs_a_ in_delta
     for (int64_t i = 0; i < j->kh; i++)
         for (int64_t p = 0; p < j->panels; p++)
             K(pack_panel)
-            (packed + (i * j->panels + p) * filters * NR,
-             (const real *)w.data + i * j->span + p * NR, filters, min64(NR, j->span - p * NR),
-             w.pitch, 1);
+    (packed + (i * j->panels + p) * filters * NR, (const real *)w.data + i * j->span + p * NR,
+     filters, min64(NR, j->span - p * NR), w.pitch, 1);
     j->weights = packed;
     j->d_in = images_of(in_deltas);
     bs_parallel(j->in.n, input_task, j);
