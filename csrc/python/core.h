@@ -60,6 +60,10 @@ int bs_stepper_type_add(PyObject *module);
 
 /* ---- small things ---- */
 
+/* PyArg_ParseTuple on something that may be no tuple: 1, or 0 with a TypeError that begins with the
+ * text behind the ; of the format. */
+int bs_parse_item(PyObject *item, const char *format, ...);
+
 /* Adds a new reference to the module and drops it here. */
 int bs_module_add(PyObject *module, const char *name, PyObject *value);
 

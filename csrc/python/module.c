@@ -3,6 +3,7 @@
 #define BS_NUMPY_HERE
 #include "python/numpy_api.h"
 
+#include <stdarg.h>
 #include <string.h>
 
 bs_core bs_the_core;
@@ -12,6 +13,20 @@ int bs_module_add(PyObject *module, const char *name, PyObject *value)
     const int status = value ? PyModule_AddObjectRef(module, name, value) : -1;
     Py_XDECREF(value);
     return status;
+}
+
+int bs_parse_item(PyObject *item, const char *format, ...)
+{
+    va_list targets;
+    int good = PyTuple_Check(item);
+    if (!good) {
+        PyErr_Format(PyExc_TypeError, "%s, got %R", strchr(format, ';') + 1, item);
+        return 0;
+    }
+    va_start(targets, format);
+    good = PyArg_VaParse(item, format, targets);
+    va_end(targets);
+    return good;
 }
 
 /* ---- the machine ---- */

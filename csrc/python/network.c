@@ -1,12 +1,7 @@
 /* network.c - _core.Network: a bs_network with the objects it borrows from. */
 #include "python/network.h"
 
-#include <stdarg.h>
-#include <string.h>
-
 #include "python/external_data.h"
-#include "python/python_layer.h"
-#include "python/settings.h"
 
 /* ---- holding ---- */
 
@@ -37,109 +32,7 @@ void bs_network_let_go(network_object *self)
     bs_network_leave(self->net);
 }
 
-/* PyArg_ParseTuple on something that may be no tuple. */
-static int parse_item(PyObject *item, const char *format, ...)
-{
-    va_list targets;
-    int good = PyTuple_Check(item);
-    if (!good) {
-        PyErr_Format(PyExc_TypeError, "%s, got %R", strchr(format, ';') + 1, item);
-        return 0;
-    }
-    va_start(targets, format);
-    good = PyArg_VaParse(item, format, targets);
-    va_end(targets);
-    return good;
-}
-
-/* ---- building ---- */
-
-static int add_layers(bs_graph *graph, PyObject *layers, bs_settings *settings,
-                      bs_python_factory *factories, PyObject *made)
-{
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(layers); i++) {
-        const char *name;
-        PyObject *type_object, *kwargs;
-        bs_error err = {0};
-        if (!parse_item(PyList_GET_ITEM(layers, i), "sOO;a layer must be (name, type, kwargs)",
-                        &name, &type_object, &kwargs))
-            return -1;
-        const bs_layer_type *type = &bs_python_layer;
-        factories[i] = (bs_python_factory){type_object, made};
-        const bs_setting factory = {
-            .name = "factory", .kind = BS_POINTER, .pointer = &factories[i]};
-        if (PyUnicode_Check(type_object)) {
-            const char *text = PyUnicode_AsUTF8(type_object);
-            type = text ? bs_layer_type_find(text) : NULL;
-            if (!type) {
-                PyErr_Format(bs_network_error(), "layer '%s': there is no layer type %R", name,
-                             type_object);
-                return -1;
-            }
-            if (bs_settings_from_kwargs(&settings[i], name, kwargs) < 0)
-                return -1;
-            bs_graph_add(graph, type, name, settings[i].n, settings[i].setting, &err);
-        } else {
-            bs_graph_add(graph, type, name, 1, &factory, &err);
-        }
-        if (err.code != BS_OK) {
-            bs_raise(&err);
-            return -1;
-        }
-    }
-    return 0;
-}
-
-static int add_connections(bs_graph *graph, PyObject *connections)
-{
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(connections); i++) {
-        const char *start, *output, *end, *input;
-        bs_error err = {0};
-        PyObject *item = PySequence_Tuple(PyList_GET_ITEM(connections, i));
-        int good = item &&
-                   PyArg_ParseTuple(item, "ssss;a connection must be (start, output, end, input)",
-                                    &start, &output, &end, &input);
-        if (good && bs_graph_connect(graph, start, output, end, input, &err) != BS_OK) {
-            bs_raise(&err);
-            good = 0;
-        }
-        Py_XDECREF(item);
-        if (!good)
-            return -1;
-    }
-    return 0;
-}
-
-/* Builds self->net from lists; what the settings borrow from lives until the end of this function.
- */
-static int build(network_object *self, PyObject *layers, PyObject *connections)
-{
-    const Py_ssize_t n = PyList_GET_SIZE(layers);
-    bs_settings *settings = PyMem_Calloc((size_t)n + 1, sizeof *settings);
-    bs_python_factory *factories = PyMem_Calloc((size_t)n + 1, sizeof *factories);
-    bs_graph *graph = NULL;
-    bs_error err = {0};
-    int result = -1;
-    self->layers = Py_NewRef(layers);
-    self->made = PyList_New(0);
-    if (!settings || !factories || !self->made)
-        PyErr_NoMemory();
-    else if (bs_graph_create(&graph, &err) != BS_OK)
-        bs_raise(&err);
-    else if (add_layers(graph, layers, settings, factories, self->made) == 0 &&
-             add_connections(graph, connections) == 0) {
-        if (bs_network_create(&self->net, graph, bs_handler_device(self->handler), &err) != BS_OK)
-            bs_raise(&err);
-        else
-            result = 0;
-    }
-    bs_graph_close(graph);
-    for (Py_ssize_t i = 0; settings && i < n; i++)
-        bs_settings_close(&settings[i]);
-    PyMem_Free(settings);
-    PyMem_Free(factories);
-    return result;
-}
+/* ---- life ---- */
 
 static int network_init(network_object *self, PyObject *args, PyObject *kwargs)
 {
@@ -162,7 +55,7 @@ static int network_init(network_object *self, PyObject *args, PyObject *kwargs)
     Py_XSETREF(self->stream, Py_NewRef(stream));
     layers = PySequence_List(layers);
     connections = layers ? PySequence_List(connections) : NULL;
-    const int result = connections ? build(self, layers, connections) : -1;
+    const int result = connections ? bs_network_build(self, layers, connections) : -1;
     Py_XDECREF(layers);
     Py_XDECREF(connections);
     if (result == 0)
@@ -251,8 +144,8 @@ static bs_state_before *states_from_python(network_object *self, PyObject *conte
         PyErr_NoMemory();
     for (Py_ssize_t i = 0; states && i < n; i++) {
         PyObject *value, *array = NULL;
-        if (!parse_item(PyList_GET_ITEM(context, i), "iO;a context must be [(leaf, array)]",
-                        &states[i].leaf, &value) ||
+        if (!bs_parse_item(PyList_GET_ITEM(context, i), "iO;a context must be [(leaf, array)]",
+                           &states[i].leaf, &value) ||
             !(array = bs_packed_from_python(value, dtype, &states[i].state)) ||
             PyList_Append(kept, array) < 0) {
             PyMem_Free(states);

@@ -18,6 +18,10 @@ int bs_network_alive(
 int bs_network_hold(network_object *self); /* likewise, or if somebody else is inside */
 void bs_network_let_go(network_object *self);
 
+/* network_build.c: sets net, layers and made from lists; what settings borrow from lives until it
+ * returns. 0, or -1 with an exception. */
+int bs_network_build(network_object *self, PyObject *layers, PyObject *connections);
+
 /* network_inside.c */
 PyObject *bs_network_tree(network_object *self, void *unused);
 PyObject *bs_network_layer_infos(network_object *self, PyObject *unused);
