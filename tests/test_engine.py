@@ -398,3 +398,14 @@ def test_has_run():
     assert net._core.has_run_backward
     net.set_handler(NumpyHandler(np.float32))
     assert not net._core.has_run_forward and not net._core.has_run_backward
+
+
+def test_a_handler_without_init_is_an_error_and_no_crash():
+    handler, stream = _core.Handler.__new__(_core.Handler), _core.RandomStream()
+    layers = [('Input', 'Input', {'out_shapes': {'default': ('T', 'B', 2)}})]
+    with pytest.raises(RuntimeError, match='__init__'):
+        _core.Network(layers, [], handler, stream)
+    with pytest.raises(RuntimeError, match='__init__'):
+        _core.Network(layers, [], NumpyHandler(), stream).set_handler(handler)
+    with pytest.raises(RuntimeError, match='__init__'):
+        handler.fill(np.zeros(3, np.float32), 1.0)

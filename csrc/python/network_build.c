@@ -62,6 +62,9 @@ static int add_connections(bs_graph *graph, PyObject *connections)
 int bs_network_build(network_object *self, PyObject *layers, PyObject *connections)
 {
     const Py_ssize_t n = PyList_GET_SIZE(layers);
+    bs_device *device = bs_handler_device(self->handler);
+    if (!device)
+        return -1;
     bs_settings *settings = PyMem_Calloc((size_t)n + 1, sizeof *settings);
     bs_python_factory *factories = PyMem_Calloc((size_t)n + 1, sizeof *factories);
     bs_graph *graph = NULL;
@@ -75,7 +78,7 @@ int bs_network_build(network_object *self, PyObject *layers, PyObject *connectio
         bs_raise(&err);
     else if (add_layers(graph, layers, settings, factories, self->made) == 0 &&
              add_connections(graph, connections) == 0) {
-        if (bs_network_create(&self->net, graph, bs_handler_device(self->handler), &err) != BS_OK)
+        if (bs_network_create(&self->net, graph, device, &err) != BS_OK)
             bs_raise(&err);
         else
             result = 0;
