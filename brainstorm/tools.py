@@ -3,10 +3,12 @@
 import numpy as np
 
 from brainstorm import layers
+from brainstorm.data_iterators import DataIterator
 from brainstorm.initializers import DenseSqrtFanInOut, Gaussian
 from brainstorm.scorers import ScoreKeeper
 from brainstorm.structure.network import Network
 from brainstorm.structure.network_spec import parse_spec
+from brainstorm.utils import check_interface
 
 __all__ = [
     'create_net_from_spec', 'create_network_from_spec', 'evaluate', 'get_in_out_layers',
@@ -173,6 +175,7 @@ def evaluate(network, iter, scorers=(), out_name='', targets_name='targets', mas
     Returns:
         OrderedDict: losses averaged over all sequences, then scores by name.
     """
+    check_interface('evaluate', 'iter', iter, DataIterator, '__call__')
     keeper = ScoreKeeper(network, scorers, out_name, targets_name, mask_name)
     for data in iter(handler=network.handler):
         network.provide_external_data(data)

@@ -341,3 +341,12 @@ def test_steppers_and_iterators_of_other_classes_will_do():
     trainer.add_hook(bs.hooks.StopAfterEpoch(3))
     trainer.train(mlp(), Iterator())
     assert stepper.runs == 6
+
+
+def test_named_iterators_are_iterators():
+    trainer = bs.Trainer(bs.training.SgdStepper(), verbose=False)
+    data = bs.Minibatches(2, **random_batch())
+    with pytest.raises(TypeError, match='Trainer: valid must be a DataIterator.*got 5'):
+        trainer.train(mlp(), data, valid=5)
+    with pytest.raises(TypeError, match='evaluate: iter must be a DataIterator.*got 5'):
+        bs.tools.evaluate(mlp(), 5)

@@ -123,6 +123,8 @@ class Trainer(Describable):
         return self._run_hooks(net, 'epoch', self.logs) or stop
 
     def _start_hooks(self, net, named_data_iters):
+        for name, data_iter in named_data_iters.items():
+            check_interface('Trainer', name, data_iter, DataIterator, '__call__')
         for hook in self.hooks.values():
             hook.start(net, self.stepper, self.verbose, named_data_iters)
 
