@@ -174,14 +174,17 @@ bs_status bs_network_resize(bs_network *net, int64_t T, int64_t B, bs_error *err
 
 bs_status bs_network_set_device(bs_network *net, bs_device *device, bs_error *err)
 {
-    bs_stream *stream = net->handler.stream;
-    bs_handler handler = net->handler;
-    BS_TRY(bs_buffers_move(&net->buffers, device, err));
-    bs_handler_close(&handler); /* its scratch belongs to the old device */
-    bs_handler_init(&net->handler, device, stream);
-    net->has_run[0] = net->has_run[1] = 0;
-    bs_program_refresh(&net->program, &net->buffers);
-    return BS_OK;
+    bs_device *before = bs_device_retain(net->buffers.device);
+    const bs_status status = bs_buffers_move(&net->buffers, device, err);
+    if (status == BS_OK) {
+        bs_stream *stream = net->handler.stream;
+        bs_handler_close(&net->handler); /* its scratch belongs to the device of before */
+        bs_handler_init(&net->handler, device, stream);
+        net->has_run[0] = net->has_run[1] = 0;
+        bs_program_refresh(&net->program, &net->buffers);
+    }
+    bs_device_release(before);
+    return status;
 }
 
 void bs_network_set_stream(bs_network *net, bs_stream *stream)

@@ -362,3 +362,33 @@ BS_TEST(network_is_entered_once)
     bs_device_release(device);
     bs_graph_close(graph);
 }
+
+BS_TEST(network_changes_its_device)
+{
+    bs_error err = {0};
+    bs_graph *graph = NULL;
+    bs_network *net = NULL;
+    bs_device *single = NULL, *twice = NULL;
+    bs_array parameters;
+    const int64_t before = bs_alloc_live();
+    bs_graph_create(&graph, &err);
+    side_by_side(graph, &err);
+    bs_device_open(&single, "cpu", BS_F32, &err);
+    bs_device_open(&twice, "cpu", BS_F64, &err);
+    CHECK(bs_network_create(&net, graph, single, &err) == BS_OK);
+    bs_device_release(single); /* the network has its own reference */
+    CHECK(bs_network_array(net, BS_LEAF_PARAMETERS, &parameters, NULL, &err) == BS_OK);
+    ((float *)parameters.data)[3] = 0.5f;
+    CHECK(bs_network_forward(net, BS_TRAINING, 0, NULL, &err) == BS_OK);
+    CHECK(bs_network_backward(net, &err) == BS_OK);
+    CHECK(bs_network_has_run(net, 0) && bs_network_has_run(net, 1));
+    CHECK(bs_network_set_device(net, twice, &err) == BS_OK);
+    CHECK(bs_network_array(net, BS_LEAF_PARAMETERS, &parameters, NULL, &err) == BS_OK);
+    CHECK(parameters.dtype == BS_F64 && ((double *)parameters.data)[3] == 0.5);
+    CHECK(!bs_network_has_run(net, 0) && !bs_network_has_run(net, 1));
+    CHECK(bs_network_forward(net, BS_TRAINING, 0, NULL, &err) == BS_OK);
+    bs_network_close(net);
+    bs_device_release(twice);
+    bs_graph_close(graph);
+    CHECK(bs_alloc_live() == before);
+}
