@@ -17,7 +17,6 @@ def away_from_the_sources():
     os.chdir(ROOT / 'tests')
 
 
-
 @pytest.fixture(scope='session')
 def c_build(tmp_path_factory):
     """Folder with the engine's C programs, built by CMake from this checkout."""

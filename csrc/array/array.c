@@ -75,16 +75,6 @@ bs_array bs_at(const bs_array *a, int64_t i)
     return out;
 }
 
-bs_array bs_columns(const bs_array *matrix, int64_t start, int64_t n)
-{
-    bs_array out = *matrix;
-    BS_ASSERT(matrix->ndim == 2 && matrix->lead == 1 && start >= 0 && n >= 0 &&
-              start + n <= matrix->dim[1]);
-    out.data = (char *)out.data + (size_t)start * bs_dtype_size(out.dtype);
-    out.dim[1] = n;
-    return out;
-}
-
 /* Bytes from the first element to behind the last one. */
 static int64_t extent(const bs_array *a)
 {

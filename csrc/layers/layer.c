@@ -2,11 +2,6 @@
  * setup. */
 #include "layers/layer.h"
 
-#include <ctype.h>
-#include <math.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define BS_LAYER_TYPE(constant) extern const bs_layer_type constant;

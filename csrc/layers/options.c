@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "handlers/activation.h"
+
 /* Position of `text` among the words of `choices`, or -1. */
 static int find_choice(const char *choices, const char *text)
 {
@@ -90,9 +92,23 @@ static bs_status set_sizes(const bs_option *o, const bs_setting *s, void *place,
     return BS_OK;
 }
 
+/* The names of all activations as words. */
+static void join_activations(char *text, size_t size)
+{
+    size_t used = 0;
+    for (int i = 0; i < BS_N_ACTIVATIONS && used < size; i++)
+        used += (size_t)snprintf(text + used, size - used, "%s%s", i ? " " : "",
+                                 bs_activation_names[i]);
+}
+
 static bs_status set_word(const bs_option *o, const bs_setting *s, int *place, bs_error *err)
 {
-    const char *choices = o->kind == BS_OPT_ACTIVATION ? "linear rel tanh sigmoid el" : o->choices;
+    char activations[64] = "";
+    const char *choices = o->choices;
+    if (o->kind == BS_OPT_ACTIVATION) {
+        join_activations(activations, sizeof activations);
+        choices = activations;
+    }
     const int found = s->kind == BS_TEXT ? find_choice(choices, s->text) : -1;
     if (found < 0) {
         char wanted[80];

@@ -5,7 +5,6 @@
 #include "network/wiring.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 const char *const bs_category_names[BS_N_CATEGORIES] = {
