@@ -98,6 +98,12 @@ int bs_overlaps(const bs_array *a, const bs_array *b)
     return 1;
 }
 
+int bs_continues(const bs_array *a, const bs_array *b)
+{
+    return a->pitch == b->pitch && bs_rows(a) == bs_rows(b) &&
+           (char *)b->data == (char *)a->data + (size_t)bs_cols(a) * bs_dtype_size(a->dtype);
+}
+
 int bs_is_same_view(const bs_array *a, const bs_array *b)
 {
     return a->data == b->data && a->dtype == b->dtype && bs_count(a) == bs_count(b) &&

@@ -89,6 +89,9 @@ bs_array bs_slice(const bs_array *a, int64_t start, int64_t n);
  * address ranges. */
 int bs_overlaps(const bs_array *a, const bs_array *b);
 
+/* Whether each row of b begins where the row of a ends. */
+int bs_continues(const bs_array *a, const bs_array *b);
+
 /* Whether a and b are the same elements in the same places. */
 int bs_is_same_view(const bs_array *a, const bs_array *b);
 

@@ -176,3 +176,14 @@ bs_array bs_scratch_like(bs_handler *h, const bs_array *a)
     out.data = bs_scratch_take(h, (size_t)bs_count(a) * bs_dtype_size(a->dtype));
     return out;
 }
+
+bs_block *bs_scratch_block(const bs_handler *h, const void *data)
+{
+    const char *at = data;
+    for (int i = 0; i < h->scratch.n_chunks; i++) {
+        const char *start = h->scratch.chunk[i]->data;
+        if (at >= start && at < start + h->scratch.chunk[i]->bytes)
+            return h->scratch.chunk[i];
+    }
+    return NULL;
+}

@@ -62,9 +62,12 @@ static bs_status match_port(bs_layer *layer, const bs_port *port, int n, const b
             return bs_fail(err, BS_LAYER, "input '%s' has shape %s, expected (%s)", port->name,
                            text, port->pattern);
         }
-        layer->in.buffer[layer->in.n++] = (bs_buffer){port->name, inputs[i].shape, port->flags};
+        layer->in.buffer[layer->in.n++] = (bs_buffer){
+            .name = port->name, .shape = inputs[i].shape, .flags = port->flags};
         return BS_OK;
     }
+    if (port->flags & BS_OPTIONAL)
+        return BS_OK;
     return bs_fail(err, BS_LAYER, "input '%s' is not connected", port->name);
 }
 
@@ -126,7 +129,7 @@ static bs_status declare(bs_layer *layer, bs_buffers_declared *list, const char 
     char *copy = bs_arena_text(layer->arena, name);
     if (!copy)
         return bs_fail(err, BS_NO_MEMORY, "no memory for the %s '%s'", what, name);
-    list->buffer[list->n++] = (bs_buffer){copy, shape, flags};
+    list->buffer[list->n++] = (bs_buffer){.name = copy, .shape = shape, .flags = flags};
     return BS_OK;
 }
 
@@ -145,6 +148,15 @@ bs_status bs_add_parameter(bs_layer *layer, const char *name, bs_shape shape, un
 bs_status bs_add_internal(bs_layer *layer, const char *name, bs_shape shape, bs_error *err)
 {
     return declare(layer, &layer->inner, "internal", name, shape, 0, err);
+}
+
+bs_status bs_add_internal_to_strip(bs_layer *layer, const char *name, bs_shape shape, int strip,
+                                   bs_error *err)
+{
+    BS_ASSERT(shape.ndim == 1 && strip > 0);
+    BS_TRY(bs_add_internal(layer, name, shape, err));
+    layer->inner.buffer[layer->inner.n - 1].strip = strip;
+    return BS_OK;
 }
 
 bs_status bs_layer_create(bs_layer *out, bs_arena *arena, const bs_layer_type *type,

@@ -19,7 +19,9 @@ typedef enum bs_pass { BS_INFERENCE, BS_TRAINING } bs_pass;
 typedef enum bs_write { BS_SET, BS_ADD, BS_SKIP } bs_write;
 
 /* What one layer sees of a pass, indexed in the order of declaration. Time-sized arrays are (T, B,
- * ...), those with a context slot (T+1, B, ...) with the state before step 0 in the last row. */
+ * ...), those with a context slot (T+1, B, ...) with the state before step 0 in the last row.
+ * Features of one dimension may be columns of a wider matrix; those of more are packed, row by row.
+ */
 typedef struct bs_io {
     const bs_array *in;
     const bs_array *out;
@@ -46,12 +48,17 @@ enum {
     BS_ANY_INPUTS = 4,  /* the ports are those that are wired */
     BS_WANTS_ZEROED = 8 /* deltas and gradients are zeroed before backward, all marks are BS_ADD */
 };
-enum { BS_NO_DELTA = 1, BS_NO_GRADIENT = 1 }; /* flags of a port, of a parameter */
+/* flags of a port; of a parameter */
+enum {
+    BS_NO_DELTA = 1, /* nothing flows back */
+    BS_OPTIONAL = 2, /* need not be wired; such ports stand last */
+    BS_NO_GRADIENT = 1
+};
 
 typedef struct bs_port {
     const char *name;
     const char *pattern; /* a shape template, see array/shape.h */
-    unsigned flags;      /* BS_NO_DELTA: nothing flows back */
+    unsigned flags;
 } bs_port;
 
 typedef struct bs_layer bs_layer;
@@ -63,6 +70,9 @@ typedef struct bs_layer_type {
     size_t state_size;        /* bytes; zeroed, in the network's arena: nothing to free */
     unsigned flags;
     bs_status (*setup)(bs_layer *layer, void *state, bs_error *err);
+    /* What a network asks before each forward pass: fails if the parameters hold numbers that mean
+     * nothing. May be NULL. */
+    void (*check)(bs_handler *h, const void *state, const bs_io *io);
     void (*forward)(bs_handler *h, const void *state, const bs_io *io);
     void (*backward)(bs_handler *h, const void *state, const bs_io *io);
 } bs_layer_type;
@@ -77,6 +87,7 @@ typedef struct bs_buffer {
     const char *name;
     bs_shape shape;
     unsigned flags; /* inputs: BS_NO_DELTA, parameters: BS_NO_GRADIENT */
+    int strip;      /* internals: see bs_add_internal; 0: none */
 } bs_buffer;
 
 enum { BS_MAX_BUFFERS = 64 }; /* outputs, parameters or internals of one layer */
@@ -102,11 +113,17 @@ bs_status bs_layer_create(bs_layer *out, bs_arena *arena, const bs_layer_type *t
                           int n_inputs, const bs_buffer *inputs, bs_error *err);
 
 /* For setup: declare the next output, parameter or internal. The name is copied. BS_LAYER: rank
- * above BS_MAX_FEATURES, a size that is not positive, a name twice. */
+ * above BS_MAX_FEATURES, a size that is not positive, a name twice.
+ *
+ * Internals of one strip (a number above 0) want to be columns of one matrix, side by side in the
+ * order of declaration; bs_strip() of kit.h sees them as one. They have one feature dimension, and
+ * are all backward-only or none. */
 bs_status bs_add_output(bs_layer *layer, const char *name, bs_shape shape, bs_error *err);
 bs_status bs_add_parameter(bs_layer *layer, const char *name, bs_shape shape, unsigned flags,
                            bs_error *err);
 bs_status bs_add_internal(bs_layer *layer, const char *name, bs_shape shape, bs_error *err);
+bs_status bs_add_internal_to_strip(bs_layer *layer, const char *name, bs_shape shape, int strip,
+                                   bs_error *err);
 
 /* Position of the buffer called `name`, or -1. */
 int bs_find_buffer(const bs_buffers_declared *list, const char *name);

@@ -11,12 +11,13 @@ enum { SHORT_ROW = 256 };
 /* Elements from one row of a hub to the next. Images stay packed, so that a row of pixels is one
  * too. Large powers of two are avoided: rows a multiple of 2 KiB apart fall into the same cache
  * sets. */
-static int64_t hub_pitch(const bs_hub *hub, bs_dtype dtype)
+static int64_t hub_pitch(const bs_layout *layout, int index, bs_dtype dtype)
 {
+    const bs_hub *hub = &layout->hub[layout->hub[index].host];
     const int64_t size = (int64_t)bs_dtype_size(dtype), step = BS_ALIGNMENT / size;
-    if (hub->scale == BS_FIXED || hub->rank > 1 || hub->columns * size < SHORT_ROW)
-        return hub->columns;
-    const int64_t pitch = (hub->columns + step - 1) / step * step;
+    if (hub->scale == BS_FIXED || hub->rank > 1 || hub->row * size < SHORT_ROW)
+        return hub->row;
+    const int64_t pitch = (hub->row + step - 1) / step * step;
     return pitch * size % 2048 == 0 ? pitch + step : pitch;
 }
 
@@ -28,12 +29,15 @@ static bs_block *const *hub_block(const bs_buffers *b, int hub)
     return layout->hub[hub].backward_only ? &b->backward : &b->forward;
 }
 
-/* Bytes of a hub, rounded up to the alignment; BS_VALUE if there is no such number. */
-static bs_status hub_bytes(const bs_hub *hub, bs_dtype dtype, int64_t T, int64_t B, size_t *out,
-                           bs_error *err)
+/* Bytes of a hub, rounded up to the alignment, 0 for one in another's rows; BS_VALUE if there is no
+ * such number. */
+static bs_status hub_bytes(const bs_layout *layout, int index, bs_dtype dtype, int64_t T, int64_t B,
+                           size_t *out, bs_error *err)
 {
-    int64_t bytes = hub_pitch(hub, dtype);
+    const bs_hub *hub = &layout->hub[index];
+    int64_t bytes = hub->host == index ? hub_pitch(layout, index, dtype) : 0;
     int bad = __builtin_mul_overflow(bytes, (int64_t)bs_dtype_size(dtype), &bytes);
+    bad |= __builtin_mul_overflow(bytes, hub->pixels, &bytes);
     if (hub->scale != BS_FIXED)
         bad |= __builtin_mul_overflow(bytes, B, &bytes);
     if (hub->scale == BS_TIME)
@@ -54,10 +58,15 @@ static bs_status measure(const bs_buffers *b, bs_dtype dtype, int64_t T, int64_t
     for (int i = 0; i < b->layout->n_hubs; i++) {
         bs_block *const *block = hub_block(b, i);
         size_t *sum = &total[block == &b->constants ? 0 : block == &b->forward ? 1 : 2], bytes = 0;
-        BS_TRY(hub_bytes(&b->layout->hub[i], dtype, T, B, &bytes, err));
+        BS_TRY(hub_bytes(b->layout, i, dtype, T, B, &bytes, err));
         offset[i] = *sum;
         if (__builtin_add_overflow(*sum, bytes, sum))
             return bs_fail(err, BS_VALUE, "the network is too large for any memory");
+    }
+    for (int i = 0; i < b->layout->n_hubs; i++) {
+        const bs_hub *hub = &b->layout->hub[i];
+        if (hub->host != i)
+            offset[i] = offset[hub->host] + (size_t)hub->host_column * bs_dtype_size(dtype);
     }
     return BS_OK;
 }
@@ -151,7 +160,9 @@ bs_array bs_buffers_array(const bs_buffers *b, int leaf)
     const bs_leaf *l = &b->layout->leaf[leaf];
     const bs_hub *hub = &b->layout->hub[l->hub];
     const bs_block *block = *hub_block(b, l->hub);
-    bs_array a = {.dtype = (int8_t)b->device->dtype, .lead = (int8_t)l->shape.scale};
+    const int dims_in_front = hub->n_sources > 1 ? l->shape.ndim - 1 : 0; /* of the last: pixels */
+    bs_array a = {.dtype = (int8_t)b->device->dtype,
+                  .lead = (int8_t)((int)l->shape.scale + dims_in_front)};
     if (block)
         a.data = (char *)block->data + b->offset[l->hub] +
                  (size_t)l->column * bs_dtype_size(b->device->dtype);
@@ -161,7 +172,7 @@ bs_array bs_buffers_array(const bs_buffers *b, int leaf)
         a.dim[a.ndim++] = b->B;
     for (int i = 0; i < l->shape.ndim; i++)
         a.dim[a.ndim++] = l->shape.dim[i];
-    a.pitch = l->shape.scale == BS_FIXED ? bs_cols(&a) : hub_pitch(hub, b->device->dtype);
+    a.pitch = a.lead == 0 ? bs_cols(&a) : hub_pitch(b->layout, l->hub, b->device->dtype);
     return a;
 }
 

@@ -145,6 +145,7 @@ static void place_parameters(builder *b, int *order)
                                              .backward_only = back,
                                              .n_sources = 1,
                                              .rank = 1,
+                                             .pixels = 1,
                                              .columns = root->shape.dim[0]});
         at = 0;
         for (int k = 0; k < n; k++)
@@ -240,12 +241,13 @@ static void place_side_by_side(bs_layout *layout, int n, const int *member)
     bs_hub hub = {.scale = first->scale,
                   .backward_only = first->backward_only,
                   .n_sources = n,
-                  .rank = n == 1 ? first->ndim : 1};
+                  .rank = first->ndim,
+                  .pixels = n == 1 ? 1 : bs_shape_size(first) / first->dim[first->ndim - 1]};
     for (int i = 0; i < n; i++) {
         bs_leaf *leaf = &layout->leaf[member[i]];
         leaf->column = hub.columns;
         leaf->hub = layout->n_hubs;
-        hub.columns += bs_shape_size(&leaf->shape);
+        hub.columns += bs_shape_size(&leaf->shape) / hub.pixels;
         if (leaf->shape.context > hub.context)
             hub.context = leaf->shape.context;
     }
@@ -343,6 +345,40 @@ static bs_status sort_hubs(builder *b)
     return BS_OK;
 }
 
+/* The internal of the same strip that was declared before internal i, or -1. */
+static int before_in_strip(const bs_buffers_declared *inner, int i)
+{
+    for (int k = i - 1; k >= 0 && inner->buffer[i].strip; k--)
+        if (inner->buffer[k].strip == inner->buffer[i].strip)
+            return k;
+    return -1;
+}
+
+/* Internals of one strip become columns of one host, unless they are wired into a port with others:
+ * then the place beside them is taken. */
+static void join_strips(bs_layout *layout, const bs_wiring *wiring)
+{
+    for (int i = 0; i < layout->n_hubs; i++) {
+        layout->hub[i].host = i;
+        layout->hub[i].row = layout->hub[i].columns;
+    }
+    for (int l = 0; l < wiring->n; l++)
+        for (int i = 0; i < wiring->layer[l].inner.n; i++) {
+            const int left = before_in_strip(&wiring->layer[l].inner, i);
+            const int first = layout->first[l][BS_INTERNALS];
+            if (left < 0)
+                continue;
+            bs_hub *hub = &layout->hub[layout->leaf[first + i].hub];
+            const int host = layout->hub[layout->leaf[first + left].hub].host;
+            if (hub->n_sources > 1 || layout->hub[host].n_sources > 1)
+                continue;
+            hub->host = host;
+            hub->host_column = layout->hub[host].row;
+            layout->hub[host].row += hub->row;
+            hub->row = 0;
+        }
+}
+
 bs_status bs_layout_create(bs_layout *out, bs_arena *arena, const bs_wiring *wiring, bs_error *err)
 {
     builder b = {.arena = arena, .wiring = wiring, .layout = out, .err = err};
@@ -353,5 +389,7 @@ bs_status bs_layout_create(bs_layout *out, bs_arena *arena, const bs_wiring *wir
     place_parameters(&b, work);
     BS_TRY(place_sources(&b, work));
     place_inputs(&b);
-    return sort_hubs(&b);
+    BS_TRY(sort_hubs(&b));
+    join_strips(out, wiring);
+    return BS_OK;
 }

@@ -15,15 +15,24 @@ typedef struct bs_leaf {
     bs_category category;
     bs_shape shape;
     int hub;
-    int64_t column; /* where it starts in a row of the hub */
+    int64_t column; /* where it starts in a row of its hub */
 } bs_leaf;
 
+/* For each time step and sequence a hub has `pixels` rows of `columns` numbers. With one source
+ * that is a single row of all its features. Several sources stand side by side along the last
+ * feature dimension, and the other dimensions count pixels.
+ *
+ * Hubs of internals that their layer wants side by side (bs_add_internal_to_strip) share the rows
+ * of one `host`, each with columns of its own. */
 typedef struct bs_hub {
     bs_scale scale;
     int backward_only, context;
-    int n_sources;   /* leaves side by side in a row */
-    int rank;        /* feature dimensions of its one source; 1 for several */
-    int64_t columns; /* numbers in a row: features of all sources */
+    int n_sources; /* leaves side by side in a row */
+    int rank;      /* feature dimensions of its sources */
+    int64_t pixels, columns;
+    int host;            /* the hub whose rows it stands in; for most hubs itself */
+    int64_t host_column; /* where it begins there */
+    int64_t row;         /* columns of all hubs of a host together; 0 for a guest */
 } bs_hub;
 
 enum {

@@ -155,9 +155,12 @@ bs_status bs_network_array(bs_network *net, int leaf, bs_array *out, bs_block **
                        "%s.%s.%s was left out, because nobody asked for it while the trainer ran; "
                        "net.backward_pass() computes it",
                        net->wiring.layer[l->layer].name, bs_category_names[l->category], l->name);
-    *out = bs_buffers_array(&net->buffers, leaf);
+    const int detoured = bs_program_detour(&net->program, leaf, out);
+    if (!detoured)
+        *out = bs_buffers_array(&net->buffers, leaf);
     if (block)
-        *block = bs_buffers_block(&net->buffers, leaf);
+        *block = detoured ? bs_scratch_block(&net->handler, out->data)
+                          : bs_buffers_block(&net->buffers, leaf);
     return BS_OK;
 }
 

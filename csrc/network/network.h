@@ -33,7 +33,8 @@ int64_t bs_network_batch_size(const bs_network *net);
  * wrong. */
 bs_status bs_network_find(const bs_network *net, const char *path, int *leaf, bs_error *err);
 
-/* The present array of a leaf; makes the backward memory if the leaf is in it. BS_STATE for deltas
+/* The present array of a leaf (during the pass of a layer: the one that it works on); makes the
+ * backward memory if the leaf is in it. BS_STATE for deltas
  * that the last backward pass left out (bs_network_skip_input_deltas). `block` (may be NULL)
  * receives the memory behind it, borrowed. */
 bs_status bs_network_array(bs_network *net, int leaf, bs_array *out, bs_block **block,

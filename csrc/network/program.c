@@ -1,165 +1,5 @@
-/* program.c - plans who writes first, and runs the steps. */
+/* program.c - runs the steps of a program. */
 #include "network/program.h"
-
-#include <string.h>
-
-/* What is known while the steps are planned, in the order in which they run backward. */
-typedef struct planner {
-    bs_program *program;
-    bs_arena *arena;
-    char *written;   /* [leaf]: a consumer has written these deltas of a source */
-    char *port_uses; /* [leaf]: a port of the present step writes them */
-    bs_error *err;
-} planner;
-
-/* ---- building ---- */
-
-static bs_status make_arrays(planner *p, bs_step *step, int l)
-{
-    static const bs_category order[] = {BS_INPUTS,    BS_OUTPUTS,      BS_PARAMETERS,
-                                        BS_INTERNALS, BS_INPUT_DELTAS, BS_OUTPUT_DELTAS,
-                                        BS_GRADIENTS};
-    const bs_array **const slot[] = {&step->io.in,     &step->io.out,  &step->io.param,
-                                     &step->io.inner,  &step->io.d_in, &step->io.d_out,
-                                     &step->io.d_param};
-    const bs_layer *layer = step->layer;
-    const int count[] = {layer->in.n, layer->out.n, layer->param.n, layer->inner.n,
-                         layer->in.n, layer->out.n, layer->param.n};
-    for (int k = 0; k < 7; k++)
-        step->n_arrays += count[k];
-    BS_TRY(BS_ARENA_NEW(p->arena, &step->leaf, step->n_arrays, "a program", p->err));
-    BS_TRY(BS_ARENA_NEW(p->arena, &step->array, step->n_arrays, "a program", p->err));
-    for (int k = 0, at = 0; k < 7; k++) {
-        *slot[k] = step->array + at;
-        for (int i = 0; i < count[k]; i++)
-            step->leaf[at++] = bs_layout_leaf(p->program->layout, l, order[k], i);
-    }
-    step->d_in = step->array + (layer->in.n + layer->out.n + layer->param.n + layer->inner.n);
-    return BS_OK;
-}
-
-static bs_status make_marks(planner *p, bs_step *step, int l)
-{
-    const bs_layer *layer = step->layer;
-    int most = layer->out.n + layer->inner.n + layer->param.n;
-    for (int i = 0; i < layer->in.n; i++)
-        most += p->program->wiring->sources[l][i].n;
-    BS_TRY(BS_ARENA_NEW(p->arena, &step->d_in_write, layer->in.n, "a program", p->err));
-    BS_TRY(BS_ARENA_NEW(p->arena, &step->d_in_write_lean, layer->in.n, "a program", p->err));
-    BS_TRY(BS_ARENA_NEW(p->arena, &step->d_param_write, layer->param.n, "a program", p->err));
-    BS_TRY(BS_ARENA_NEW(p->arena, &step->inner_write, layer->inner.n, "a program", p->err));
-    BS_TRY(BS_ARENA_NEW(p->arena, &step->is_late, layer->in.n, "a program", p->err));
-    BS_TRY(BS_ARENA_NEW(p->arena, &step->zeroing, most, "a program", p->err));
-    step->io.d_param_write = step->d_param_write;
-    step->io.inner_write = step->inner_write;
-    return BS_OK;
-}
-
-/* ---- planning ---- */
-
-static void zero(planner *p, bs_step *step, int leaf, int context_only)
-{
-    const bs_leaf *l = &p->program->layout->leaf[leaf];
-    const int of_input = (p->program->wiring->layer[l->layer].type->flags & BS_IS_INPUT) &&
-                         !(step->layer->type->flags & BS_WANTS_ZEROED);
-    step->zeroing[step->n_zeroings++] = (bs_zeroing){
-        .leaf = leaf, .context_only = context_only, .of_input = of_input};
-}
-
-/* The mark of one port; deltas of its sources that nobody has written are zeroed if others have
- * been. */
-static void plan_port(planner *p, bs_step *step, int l, int port)
-{
-    const bs_layout *layout = p->program->layout;
-    const bs_sources *sources = &p->program->wiring->sources[l][port];
-    const int wants_zeroed = (step->layer->type->flags & BS_WANTS_ZEROED) != 0;
-    int some_written = 0, all_input = 1;
-    for (int k = 0; k < sources->n; k++) {
-        const int delta = layout->partner[bs_source_leaf(layout, &sources->source[k])];
-        some_written |= p->written[delta];
-        step->is_late[port] |= p->port_uses[delta];
-        all_input &= (p->program->wiring->layer[sources->source[k].layer].type->flags &
-                      BS_IS_INPUT) != 0;
-    }
-    step->has_late |= step->is_late[port];
-    if (!step->is_late[port])
-        for (int k = 0; k < sources->n; k++) {
-            const int delta = layout->partner[bs_source_leaf(layout, &sources->source[k])];
-            if (!p->written[delta] && (some_written || wants_zeroed))
-                zero(p, step, delta, 0);
-            p->port_uses[delta] = 1;
-        }
-    step->d_in_write[port] = wants_zeroed || (some_written && !step->is_late[port]) ? BS_ADD
-                                                                                    : BS_SET;
-    step->d_in_write_lean[port] = all_input && !wants_zeroed ? BS_SKIP : step->d_in_write[port];
-}
-
-/* After the ports have been planned: what they write counts as written. A late port adds, so all of
- * its views must hold something: those that no port before it writes are zeroed. */
-static void commit_ports(planner *p, bs_step *step, int l)
-{
-    const bs_layout *layout = p->program->layout;
-    for (int port = 0; port < step->layer->in.n; port++) {
-        const bs_sources *sources = &p->program->wiring->sources[l][port];
-        if (step->layer->in.buffer[port].flags & BS_NO_DELTA)
-            continue;
-        for (int k = 0; k < sources->n; k++) {
-            const int delta = layout->partner[bs_source_leaf(layout, &sources->source[k])];
-            if (!p->written[delta] && !p->port_uses[delta])
-                zero(p, step, delta, 0);
-            p->written[delta] = 1;
-        }
-    }
-    memset(p->port_uses, 0, (size_t)layout->n_leaves);
-}
-
-/* The layer's own deltas and gradients. */
-static void plan_own(planner *p, bs_step *step, int l)
-{
-    const bs_layout *layout = p->program->layout;
-    const bs_layer *layer = step->layer;
-    const int wants_zeroed = (layer->type->flags & BS_WANTS_ZEROED) != 0;
-    for (int i = 0; i < layer->out.n; i++) {
-        const int leaf = bs_layout_leaf(layout, l, BS_OUTPUT_DELTAS, i);
-        if (!p->written[leaf] || layer->out.buffer[i].shape.context)
-            zero(p, step, leaf, p->written[leaf]);
-    }
-    for (int i = 0; i < layer->inner.n; i++) {
-        const int leaf = bs_layout_leaf(layout, l, BS_INTERNALS, i);
-        step->inner_write[i] = p->written[leaf] ? BS_ADD : BS_SET;
-        if (layer->inner.buffer[i].shape.backward_only && layer->inner.buffer[i].shape.context)
-            zero(p, step, leaf, 1);
-    }
-    for (int i = 0; i < layer->param.n; i++) {
-        const int leaf = bs_layout_leaf(layout, l, BS_GRADIENTS, i);
-        const int no_gradient = (layer->param.buffer[i].flags & BS_NO_GRADIENT) != 0;
-        step->d_param_write[i] = p->written[leaf] || wants_zeroed || no_gradient ? BS_ADD : BS_SET;
-        if (!p->written[leaf] && (no_gradient || wants_zeroed))
-            zero(p, step, leaf, 0);
-    }
-}
-
-bs_status bs_program_create(bs_program *out, bs_arena *arena, const bs_wiring *wiring,
-                            const bs_layout *layout, bs_error *err)
-{
-    planner p = {.program = out, .arena = arena, .err = err};
-    *out = (bs_program){.wiring = wiring, .layout = layout};
-    BS_TRY(BS_ARENA_NEW(arena, &out->step, wiring->n, "a program", err));
-    BS_TRY(BS_ARENA_NEW(arena, &p.written, layout->n_leaves, "a program", err));
-    BS_TRY(BS_ARENA_NEW(arena, &p.port_uses, layout->n_leaves, "a program", err));
-    for (int l = wiring->n - 1; l >= 0; l--) {
-        bs_step *step = &out->step[l];
-        step->layer = &wiring->layer[l];
-        BS_TRY(make_arrays(&p, step, l));
-        BS_TRY(make_marks(&p, step, l));
-        plan_own(&p, step, l);
-        for (int port = 0; port < step->layer->in.n; port++)
-            if (!(step->layer->in.buffer[port].flags & BS_NO_DELTA))
-                plan_port(&p, step, l, port);
-        commit_ports(&p, step, l);
-    }
-    return BS_OK;
-}
 
 void bs_program_refresh(bs_program *program, const bs_buffers *buffers)
 {
@@ -174,6 +14,108 @@ void bs_program_refresh(bs_program *program, const bs_buffers *buffers)
                 z->array = bs_slice(&z->array, buffers->T, z->array.dim[0] - buffers->T);
         }
     }
+}
+
+/* ---- detours ---- */
+
+typedef enum direction { FORWARD, BACKWARD, BACKWARD_LEAN } direction;
+
+/* Whether the array is there at all in a pass of this direction. */
+static int takes_part(const bs_program *program, const bs_step *step, const bs_detour *d,
+                      direction way)
+{
+    return way != FORWARD || !program->layout->leaf[step->leaf[d->array]].shape.backward_only;
+}
+
+/* Whether the layer finds something in the array: what others, or its forward pass, have put there.
+ */
+static int is_filled(const bs_program *program, const bs_step *step, int array, direction way)
+{
+    const int leaf = step->leaf[array];
+    const bs_leaf *l = &program->layout->leaf[leaf];
+    if (way == FORWARD)
+        return l->category == BS_INPUTS;
+    if (l->category == BS_INTERNALS && l->shape.backward_only)
+        return step->inner_write[leaf - program->layout->first[l->layer][BS_INTERNALS]] == BS_ADD;
+    return 1;
+}
+
+/* Whether the layer may have changed the array. */
+static int is_written(const bs_program *program, const bs_step *step, int array, direction way)
+{
+    const bs_category category = program->layout->leaf[step->leaf[array]].category;
+    return category == BS_INTERNALS || category == (way == FORWARD ? BS_OUTPUTS : BS_OUTPUT_DELTAS);
+}
+
+static void copy_context(bs_handler *h, const bs_leaf *leaf, const bs_array *from,
+                         const bs_array *to)
+{
+    const int64_t context = leaf->shape.context;
+    const bs_array a = bs_slice(from, from->dim[0] - context, context),
+                   b = bs_slice(to, to->dim[0] - context, context);
+    bs_copy_to(h, &a, &b);
+}
+
+static void begin_detour(const bs_program *program, bs_step *step, bs_detour *d, bs_handler *h,
+                         direction way)
+{
+    const bs_leaf *leaf = &program->layout->leaf[step->leaf[d->array]];
+    bs_array *array = &step->array[d->array];
+    d->real = *array;
+    *array = bs_scratch_like(h, &d->real);
+    if (!array->data)
+        return;
+    *array = bs_with_lead(array, (int)leaf->shape.scale);
+    if (d->port >= 0) {
+        if (step->io.d_in_write[d->port] == BS_ADD)
+            bs_fill(h, array, 0.0);
+    } else if (is_filled(program, step, d->array, way)) {
+        bs_copy_to(h, &d->real, array);
+    } else if (leaf->shape.context) {
+        copy_context(h, leaf, &d->real, array);
+    }
+}
+
+static void end_detour(const bs_program *program, bs_step *step, bs_detour *d, bs_handler *h,
+                       direction way)
+{
+    bs_array *array = &step->array[d->array];
+    const bs_write back = d->port < 0 ? BS_SET : way == BACKWARD_LEAN ? d->back_lean : d->back;
+    if (back == BS_ADD)
+        bs_add_tt(h, array, &d->real, &d->real);
+    else if (back == BS_SET && (d->port >= 0 || is_written(program, step, d->array, way)))
+        bs_copy_to(h, array, &d->real);
+    *array = d->real;
+    d->real.data = NULL;
+}
+
+static void begin_step(bs_program *program, bs_step *step, bs_handler *h, direction way)
+{
+    program->running = step;
+    step->mark = bs_scratch_mark(h);
+    for (int i = 0; i < step->n_detours; i++)
+        if (takes_part(program, step, &step->detour[i], way))
+            begin_detour(program, step, &step->detour[i], h, way);
+}
+
+static void end_step(bs_program *program, bs_step *step, bs_handler *h, direction way)
+{
+    for (int i = 0; i < step->n_detours; i++)
+        if (takes_part(program, step, &step->detour[i], way))
+            end_detour(program, step, &step->detour[i], h, way);
+    bs_scratch_release(h, step->mark);
+    program->running = NULL;
+}
+
+int bs_program_detour(const bs_program *program, int leaf, bs_array *out)
+{
+    const bs_step *step = program->running;
+    for (int i = 0; step && i < step->n_detours; i++)
+        if (step->leaf[step->detour[i].array] == leaf && step->detour[i].real.data) {
+            *out = step->array[step->detour[i].array];
+            return 1;
+        }
+    return 0;
 }
 
 /* ---- running ---- */
@@ -192,34 +134,15 @@ void bs_program_forward(bs_program *program, bs_handler *h, bs_pass pass)
     for (int l = 0; l < program->wiring->n; l++) {
         bs_step *step = &program->step[l];
         step->io.pass = pass;
-        step->layer->type->forward(h, step->layer->state, &step->io);
+        begin_step(program, step, h, FORWARD);
+        if (h->error.code == BS_OK && step->layer->type->check)
+            step->layer->type->check(h, step->layer->state, &step->io);
+        if (h->error.code == BS_OK)
+            step->layer->type->forward(h, step->layer->state, &step->io);
+        end_step(program, step, h, FORWARD);
         if (failed(h, step))
             return;
     }
-}
-
-/* Ports whose deltas overlap those of an earlier port write into scratch first, and are added
- * afterwards. */
-static void run_with_late_ports(bs_step *step, bs_handler *h)
-{
-    bs_array *d_in = step->d_in, real[BS_MAX_BUFFERS];
-    const bs_mark mark = bs_scratch_mark(h);
-    BS_ASSERT(step->layer->in.n <= BS_MAX_BUFFERS);
-    for (int port = 0; port < step->layer->in.n; port++)
-        if (step->is_late[port] && step->io.d_in_write[port] != BS_SKIP) {
-            real[port] = d_in[port];
-            d_in[port] = bs_scratch_like(h, &real[port]);
-            if (step->io.d_in_write[port] == BS_ADD)
-                bs_fill(h, &d_in[port], 0.0);
-        }
-    if (h->error.code == BS_OK)
-        step->layer->type->backward(h, step->layer->state, &step->io);
-    for (int port = 0; port < step->layer->in.n; port++)
-        if (step->is_late[port] && step->io.d_in_write[port] != BS_SKIP) {
-            bs_add_tt(h, &d_in[port], &real[port], &real[port]);
-            d_in[port] = real[port];
-        }
-    bs_scratch_release(h, mark);
 }
 
 void bs_program_backward(bs_program *program, bs_handler *h, int lean)
@@ -230,10 +153,10 @@ void bs_program_backward(bs_program *program, bs_handler *h, int lean)
             if (!lean || !step->zeroing[i].of_input)
                 bs_fill(h, &step->zeroing[i].array, 0.0);
         step->io.d_in_write = lean ? step->d_in_write_lean : step->d_in_write;
-        if (step->has_late)
-            run_with_late_ports(step, h);
-        else if (h->error.code == BS_OK)
+        begin_step(program, step, h, lean ? BACKWARD_LEAN : BACKWARD);
+        if (h->error.code == BS_OK)
             step->layer->type->backward(h, step->layer->state, &step->io);
+        end_step(program, step, h, lean ? BACKWARD_LEAN : BACKWARD);
         if (failed(h, step))
             return;
     }

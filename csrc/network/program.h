@@ -17,6 +17,16 @@ typedef struct bs_zeroing { /* what is zeroed before a step runs backward */
     bs_array array;   /* present view */
 } bs_zeroing;
 
+/* An array that the layer gets as a packed copy in scratch, for one of two reasons: it shares its
+ * pixels with others (layers are promised packed features), or it is the deltas of a port that
+ * overlap those of an earlier port. */
+typedef struct bs_detour {
+    int array;                /* position in bs_step.array */
+    int port;                 /* whose deltas they are, or -1 */
+    bs_write back, back_lean; /* of a port: how what the layer SETs there gets into the real view */
+    bs_array real;            /* while the step runs */
+} bs_detour;
+
 typedef struct bs_step {
     const bs_layer *layer;
     bs_io io; /* its pointers are the arrays below */
@@ -26,10 +36,9 @@ typedef struct bs_step {
     bs_write *d_in_write,
         *d_in_write_lean; /* lean: BS_SKIP where the deltas go into the Input layer alone */
     bs_write *d_param_write, *inner_write;
-    bs_array *d_in; /* [port]: what io.d_in points to */
-    char
-        *is_late; /* [port]: its deltas overlap an earlier port's, so they come by way of scratch */
-    int has_late; /* any of them */
+    int n_detours;
+    bs_detour *detour;
+    bs_mark mark; /* of the scratch, while the step runs */
     int n_zeroings;
     bs_zeroing *zeroing;
 } bs_step;
@@ -37,7 +46,8 @@ typedef struct bs_step {
 typedef struct bs_program {
     const bs_wiring *wiring;
     const bs_layout *layout;
-    bs_step *step; /* [layer] */
+    bs_step *step;    /* [layer] */
+    bs_step *running; /* the one that runs, or NULL */
 } bs_program;
 
 bs_status bs_program_create(bs_program *out, bs_arena *arena, const bs_wiring *wiring,
@@ -46,6 +56,10 @@ bs_status bs_program_create(bs_program *out, bs_arena *arena, const bs_wiring *w
 /* Takes the present views of all leaves. To be called whenever size, blocks or device have changed.
  */
 void bs_program_refresh(bs_program *program, const bs_buffers *buffers);
+
+/* While a step runs: the copy in scratch that its layer has instead of the leaf; 0 if it has the
+ * leaf itself. */
+int bs_program_detour(const bs_program *program, int leaf, bs_array *out);
 
 /* Runs all steps; stops at the first failure in h->error and puts the layer's name in front of it.
  */

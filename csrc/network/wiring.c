@@ -240,16 +240,13 @@ static bs_status join_shapes(const bs_wiring *wiring, const char *layer, const c
                 "beside %s",
                 port, layer, path, b, a);
         }
-        if (s->source[i].category == BS_PARAMETERS || s->source[0].category == BS_PARAMETERS ||
-            out->ndim > 1) {
-            return bs_fail(
-                err, BS_NETWORK,
-                "input '%s' of layer '%s': only sources with one feature dimension can be "
-                "joined, and no parameters",
-                port, layer);
-        }
+        if (s->source[i].category == BS_PARAMETERS || s->source[0].category == BS_PARAMETERS)
+            return bs_fail(err, BS_NETWORK,
+                           "input '%s' of layer '%s': parameters cannot be joined with other "
+                           "sources, since they stand in the vector of all parameters",
+                           port, layer);
         out->dim[last] += next->dim[last];
-        if (out->dim[last] > BS_MAX_SIZE)
+        if (out->dim[last] > BS_MAX_SIZE || bs_shape_size(out) > BS_MAX_SIZE)
             return bs_fail(err, BS_NETWORK, "input '%s' of layer '%s' is too large for any memory",
                            port, layer);
     }
