@@ -807,3 +807,165 @@ class momentum_step(Case):
     def expected(a):
         v = a['momentum'] * a['v'] - a['rate'] * a['g']
         return {'v': v, 'p': a['p'] + v}
+
+
+# ---- one step of an LSTM or a GRU ----
+
+DERIVATIVES = {
+    'linear': lambda y, dy: dy,
+    'rel': lambda y, dy: np.where(y > 0, dy, nan_where(y, 0.0)),
+    'tanh': lambda y, dy: dy * (1 - y * y),
+    'sigmoid': lambda y, dy: dy * y * (1 - y),
+    'el': lambda y, dy: np.where(y > 0, dy, dy * (y + 1)),
+}
+CELLS = [s + (a,) for s in [(1, 1), (1, 9), (5, 1), (6, 33), (9, 700)] for a in ACTIVATIONS]
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def split(a, n):
+    """The blocks of n columns."""
+    return [a[:, i : i + n] for i in range(0, a.shape[1], n)]
+
+
+@case
+class mult_sum_add_mm(Case):
+    shapes = [*MATRICES, (5000, 40)]
+    tolerance = 256
+
+    @staticmethod
+    def arguments(r, m, n):
+        return {
+            'a': r.standard_normal((m, n)),
+            'b': r.standard_normal((m, n)),
+            'out': r.standard_normal((1, n)),
+        }
+
+    @staticmethod
+    def expected(a):
+        return {'out': a['out'] + np.sum(a['a'] * a['b'], axis=0, keepdims=True)}
+
+
+@case
+class lstm_forward(Case):
+    shapes = CELLS
+    tolerance = 64
+
+    @staticmethod
+    def arguments(r, b, n, activation):
+        sizes = dict(c_before=1, y_before=1, ga=4, gb=4, ca=1, cb=1, y=1)
+        arrays = {name: r.standard_normal((b, k * n)) for name, k in sizes.items()}
+        return {**arrays, 'keep': (r.random((b, n)) < 0.3) * 1.0,
+                'p': r.standard_normal((3, n)), 'activation': activation}
+
+    @staticmethod
+    def expected(a):
+        act, n = ACTIVATIONS[a['activation']], a['ca'].shape[1]
+        (za, ia, fa, oa), before, (pi, pf, po) = split(a['ga'], n), a['c_before'], a['p']
+        ia, fa = ia + pi * before, fa + pf * before
+        z, i, f = act(za), sigmoid(ia), sigmoid(fa)
+        c = i * z + f * before
+        oa = oa + po * c
+        o, cb, keep = sigmoid(oa), act(c), a['keep'] != 0
+        return {
+            'ga': np.hstack([za, ia, fa, oa]),
+            'gb': np.hstack([z, i, f, o]),
+            'ca': np.where(keep, before, c),
+            'cb': cb,
+            'y': np.where(keep, a['y_before'], o * cb),
+        }
+
+
+class LstmBackward(Case):
+    shapes = CELLS
+    tolerance = 64
+    adds = 0
+
+    @staticmethod
+    def arguments(r, b, n, activation):
+        sizes = dict(dy=1, c_before=1, cb=1, dca=1, dga=4, dgb=4, dcb=1, dc_before=1)
+        arrays = {name: r.standard_normal((b, k * n)) for name, k in sizes.items()}
+        return {**arrays, 'gb': r.random((b, 4 * n)), 'keep': (r.random((b, n)) < 0.3) * 1.0,
+                'p': r.standard_normal((3, n)), 'activation': activation}
+
+    @classmethod
+    def expected(cls, a):
+        n, keep = a['cb'].shape[1], a['keep'] != 0
+        derivative = DERIVATIVES[a['activation']]
+        (z, i, f, o), (pi, pf, po) = split(a['gb'], n), a['p']
+        old = {k: a[k] if cls.adds else np.zeros_like(a[k])
+               for k in ('dga', 'dgb', 'dcb', 'dc_before')}
+        (eza, eia, efa, eoa), (ezb, eib, efb, eob) = split(old['dga'], n), split(old['dgb'], n)
+        dy, dc_later = np.where(keep, 0, a['dy']), np.where(keep, 0, a['dca'])
+        dob = eob + dy * a['cb']
+        doa = eoa + dob * o * (1 - o)
+        dcb = derivative(a['cb'], old['dcb'] + dy * o)
+        dc = dcb + po * doa + dc_later
+        shown = np.where(keep, a['dca'], dc)
+        dia = eia + (eib + dc * z) * i * (1 - i)
+        dfa = efa + (efb + dc * a['c_before']) * f * (1 - f)
+        dza = eza + derivative(z, ezb + dc * i)
+        before = old['dc_before'] + np.where(keep, a['dca'], 0) + dc * f + pi * dia + pf * dfa
+        return {
+            'dca': shown,
+            'dga': np.hstack([dza, dia, dfa, doa]),
+            'dgb': np.hstack([ezb + shown * i, eib + shown * z, efb + shown * a['c_before'], dob]),
+            'dcb': dcb,
+            'dc_before': before,
+        }
+
+
+CASES['lstm_backward'] = LstmBackward
+CASES['lstm_backward_add'] = type('lstm_backward_add', (LstmBackward,), {'adds': 1})
+
+
+@case
+class gru_forward(Case):
+    shapes = CELLS
+    tolerance = 64
+
+    @staticmethod
+    def arguments(r, b, n, activation):
+        sizes = dict(y_before=1, ga=4, gb=3, y=1)
+        arrays = {name: r.standard_normal((b, k * n)) for name, k in sizes.items()}
+        return {**arrays, 'b': r.standard_normal((1, n)), 'activation': activation}
+
+    @staticmethod
+    def expected(a):
+        ha, ra, za, s = split(a['ga'], a['y'].shape[1])
+        r, z, s = sigmoid(ra), sigmoid(za), s + a['b']
+        ha = ha + r * s
+        h = ACTIVATIONS[a['activation']](ha)
+        return {'ga': np.hstack([ha, ra, za, s]), 'gb': np.hstack([h, r, z]),
+                'y': (1 - z) * h + z * a['y_before']}
+
+
+class GruBackward(Case):
+    shapes = CELLS
+    tolerance = 64
+    adds = 0
+
+    @staticmethod
+    def arguments(r, b, n, activation):
+        sizes = dict(dy=1, y_before=1, ga=4, dga=4, dgb=3, dy_before=1)
+        arrays = {name: r.standard_normal((b, k * n)) for name, k in sizes.items()}
+        return {**arrays, 'gb': r.random((b, 3 * n)), 'activation': activation}
+
+    @classmethod
+    def expected(cls, a):
+        n = a['dy'].shape[1]
+        (h, r, z), s, dy = split(a['gb'], n), split(a['ga'], n)[3], a['dy']
+        old = {k: a[k] if cls.adds else np.zeros_like(a[k]) for k in ('dga', 'dgb')}
+        (eha, era, eza, es), (ehb, erb, ezb) = split(old['dga'], n), split(old['dgb'], n)
+        dhb, dzb = ehb + dy * (1 - z), ezb + dy * (a['y_before'] - h)
+        dha = eha + DERIVATIVES[a['activation']](h, dhb)
+        drb = erb + dha * s
+        dra, dza = era + drb * r * (1 - r), eza + dzb * z * (1 - z)
+        return {'dga': np.hstack([dha, dra, dza, es + dha * r]),
+                'dgb': np.hstack([dhb, drb, dzb]), 'dy_before': dy * z}
+
+
+CASES['gru_backward'] = GruBackward
+CASES['gru_backward_add'] = type('gru_backward_add', (GruBackward,), {'adds': 1})

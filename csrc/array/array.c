@@ -75,6 +75,16 @@ bs_array bs_at(const bs_array *a, int64_t i)
     return out;
 }
 
+bs_array bs_columns(const bs_array *a, int64_t start, int64_t n)
+{
+    bs_array out = *a;
+    BS_ASSERT(a->ndim == 2 && a->lead == 1 && start >= 0 && n >= 0 && start + n <= a->dim[1]);
+    if (a->data)
+        out.data = (char *)a->data + (size_t)start * bs_dtype_size(a->dtype);
+    out.dim[1] = n;
+    return out;
+}
+
 /* Bytes from the first element to behind the last one. */
 static int64_t extent(const bs_array *a)
 {

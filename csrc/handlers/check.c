@@ -340,6 +340,58 @@ bs_status bs_check_softmax_ce_deriv(const bs_op_info *op, const bs_value *values
     return check_rows(op, values, "p", "dx", "targets", "dloss", err);
 }
 
+/* The argument must be a row of n numbers, (n,) or (1, n). */
+static bs_status want_row(const bs_op_info *op, const bs_value *values, int arg, int64_t n,
+                          bs_error *err)
+{
+    const bs_array *row = &values[arg].array;
+    if (row->ndim == 2 && row->dim[0] == 1 && row->dim[1] == n)
+        return BS_OK;
+    return want_dims(op, values, arg, 1, &n, err);
+}
+
+bs_status bs_check_mult_sum(const bs_op_info *op, const bs_value *values, bs_error *err)
+{
+    const bs_array *a = array_of(op, values, "a");
+    BS_TRY(want_ndim(op, values, position(op, "a"), 2, err));
+    BS_TRY(want_dims(op, values, position(op, "b"), 2, a->dim, err));
+    return want_row(op, values, position(op, "out"), a->dim[1], err);
+}
+
+/* Every array is (B, n) like the first one; those whose names end in "ga" have blocks_a times as
+ * many columns, those in "gb" blocks_b; `skipped` is left to the caller. */
+static bs_status check_step(const bs_op_info *op, const bs_value *values, int blocks_a,
+                            int blocks_b, int skipped, bs_error *err)
+{
+    const bs_array *first = &values[nth_array(op, 0)].array;
+    BS_TRY(want_ndim(op, values, nth_array(op, 0), 2, err));
+    for (int arg = 0; arg < op->n_args; arg++) {
+        const char *name = op->args[arg].name, *last = name + strlen(name) - 2;
+        const int blocks = last < name               ? 1
+                           : strcmp(last, "ga") == 0 ? blocks_a
+                           : strcmp(last, "gb") == 0 ? blocks_b
+                                                     : 1;
+        const int64_t dim[2] = {first->dim[0], blocks * first->dim[1]};
+        if (is_array(op, arg) && arg != skipped)
+            BS_TRY(want_dims(op, values, arg, 2, dim, err));
+    }
+    return BS_OK;
+}
+
+bs_status bs_check_lstm(const bs_op_info *op, const bs_value *values, bs_error *err)
+{
+    const int p = position(op, "p");
+    BS_TRY(check_step(op, values, 4, 4, p, err));
+    return want_dims(op, values, p, 2, (const int64_t[]){3, values[0].array.dim[1]}, err);
+}
+
+bs_status bs_check_gru(const bs_op_info *op, const bs_value *values, bs_error *err)
+{
+    const int b = strcmp(op->args[1].name, "b") == 0 ? 1 : -1; /* gru_forward has it */
+    BS_TRY(check_step(op, values, 4, 3, b, err));
+    return b < 0 ? BS_OK : want_row(op, values, b, values[0].array.dim[1], err);
+}
+
 /* ---- the whole check ---- */
 
 static int works_in_place(const bs_op_info *op)

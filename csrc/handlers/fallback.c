@@ -1,5 +1,4 @@
-/* fallback.c - each optional operation (a fusion) in terms of required ones, for handlers that do
- * not fuse it. They run through the forwarders, so a failure stops the rest. */
+/* fallback.c - fusions in terms of required operations, for handlers that do not have them. */
 #include "handlers/fallback.h"
 
 static bs_array as_row(const bs_array *vector) /* (N,) or (1, N) -> (1, N) */
@@ -22,7 +21,7 @@ static void activate(bs_handler *h, const bs_array *y, int activation)
     }
 }
 
-static void linear_act(bs_handler *h, bs_a_ x, bs_a_ w, bs_a_ bias, bs_a_ y, int activation)
+void bs_fallback_linear_act(bs_handler *h, bs_a_ x, bs_a_ w, bs_a_ bias, bs_a_ y, int activation)
 {
     const bs_array row = as_row(bias);
     bs_dot_mm(h, x, w, y, 0, 1);
@@ -35,7 +34,7 @@ static bs_array as_matrix(const bs_array *a) /* (..., C) -> (rows, C) */
     return bs_matrix(a, a->ndim - 1);
 }
 
-static void softmax_ce(bs_handler *h, bs_a_ x, bs_a_ targets, bs_a_ p, bs_a_ loss)
+void bs_fallback_softmax_ce(bs_handler *h, bs_a_ x, bs_a_ targets, bs_a_ p, bs_a_ loss)
 {
     const bs_array p_m = as_matrix(p), targets_m = as_matrix(targets), loss_m = as_matrix(loss);
     bs_softmax_m(h, x, p);
@@ -45,7 +44,7 @@ static void softmax_ce(bs_handler *h, bs_a_ x, bs_a_ targets, bs_a_ p, bs_a_ los
     bs_mult_st(h, -1.0, loss, loss);
 }
 
-static void softmax_ce_deriv(bs_handler *h, bs_a_ p, bs_a_ targets, bs_a_ dloss, bs_a_ dx)
+void bs_fallback_softmax_ce_deriv(bs_handler *h, bs_a_ p, bs_a_ targets, bs_a_ dloss, bs_a_ dx)
 {
     const bs_array dx_m = as_matrix(dx), targets_m = as_matrix(targets), dloss_m = as_matrix(dloss);
     bs_binarize_v(h, &targets_m, &dx_m);
@@ -53,20 +52,32 @@ static void softmax_ce_deriv(bs_handler *h, bs_a_ p, bs_a_ targets, bs_a_ dloss,
     bs_mult_mv(h, &dx_m, &dloss_m, &dx_m);
 }
 
-static void dropout(bs_handler *h, double drop_prob, bs_a_ x, bs_a_ mask, bs_a_ y)
+void bs_fallback_dropout(bs_handler *h, double drop_prob, bs_a_ x, bs_a_ mask, bs_a_ y)
 {
     bs_generate_probability_mask(h, mask, 1.0 - drop_prob);
     bs_mult_tt(h, x, mask, y);
     bs_mult_st(h, 1.0 / (1.0 - drop_prob), y, y);
 }
 
-static void sgd_step(bs_handler *h, double rate, bs_a_ g, bs_a_ update, bs_a_ p)
+void bs_fallback_mult_sum_add_mm(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ out)
+{
+    const bs_mark mark = bs_scratch_mark(h);
+    const bs_array product = bs_scratch_like(h, a), row = as_row(out),
+                   sums = bs_scratch_like(h, &row);
+    bs_mult_tt(h, a, b, &product);
+    bs_sum_t(h, &product, 0, &sums);
+    bs_add_tt(h, &sums, &row, &row);
+    bs_scratch_release(h, mark);
+}
+
+void bs_fallback_sgd_step(bs_handler *h, double rate, bs_a_ g, bs_a_ update, bs_a_ p)
 {
     bs_mult_st(h, -rate, g, update);
     bs_add_tt(h, p, update, p);
 }
 
-static void momentum_step(bs_handler *h, double rate, double momentum, bs_a_ g, bs_a_ v, bs_a_ p)
+void bs_fallback_momentum_step(bs_handler *h, double rate, double momentum, bs_a_ g, bs_a_ v,
+                               bs_a_ p)
 {
     bs_mult_st(h, momentum, v, v);
     bs_mult_add_st(h, -rate, g, v);
@@ -76,9 +87,9 @@ static void momentum_step(bs_handler *h, double rate, double momentum, bs_a_ g, 
 #define FILL_REQUIRED(name)
 #define FILL_OPTIONAL(name)                                                                        \
     if (!ops->name)                                                                                \
-        ops->name = name;
+        ops->name = bs_fallback_##name;
 
-void bs_fallback_fill(bs_ops *ops)
+void bs_fill_with_fallbacks(bs_ops *ops)
 {
 #define BS_OP(name, need, rule, signature, arguments, formula) FILL_##need(name)
 #include "handlers/ops.def"

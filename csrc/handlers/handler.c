@@ -68,7 +68,7 @@ bs_status bs_device_open_type(bs_device **out, const bs_handler_type *type, bs_d
     device->dtype = dtype;
     device->references = 1;
     BS_TRY_DONE(type->open(device, err));
-    bs_fallback_fill(&device->ops);
+    bs_fill_with_fallbacks(&device->ops);
     BS_TRY_DONE(check_holes(device, err));
     *out = device;
 done:

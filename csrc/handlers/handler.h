@@ -24,7 +24,7 @@ typedef struct bs_window {
     int64_t rows, cols, stride_rows, stride_cols, padding;
 } bs_window;
 
-/* ---- signatures: A array, S scalar, I int, W window ---- */
+/* ---- signatures: A array (A5: five of them), S scalar, I int, W window ---- */
 
 typedef const bs_array *bs_a_; /* shorter lines below */
 typedef void bs_op_AA(bs_handler *h, bs_a_ a, bs_a_ b);
@@ -47,6 +47,13 @@ typedef void bs_op_AAAAAW(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ c, bs_a_ d, bs_
                           const bs_window *w);
 typedef void bs_op_AAAAAAW(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ c, bs_a_ d, bs_a_ e, bs_a_ f,
                            const bs_window *w);
+typedef void bs_op_A5I(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ c, bs_a_ d, bs_a_ e, int i);
+typedef void bs_op_A7I(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ c, bs_a_ d, bs_a_ e, bs_a_ f, bs_a_ g,
+                       int i);
+typedef void bs_op_A9I(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ c, bs_a_ d, bs_a_ e, bs_a_ f, bs_a_ g,
+                       bs_a_ k, bs_a_ l, int i);
+typedef void bs_op_A11I(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ c, bs_a_ d, bs_a_ e, bs_a_ f,
+                        bs_a_ g, bs_a_ k, bs_a_ l, bs_a_ m, bs_a_ n, int i);
 
 enum { BS_ALL_AXES = -1 }; /* sum_t's axis None */
 
@@ -187,6 +194,20 @@ bs_block *bs_scratch_block(const bs_handler *h, const void *data); /* that data 
 #define BS_FWD_AAAAAAW(n)                                                                          \
     static inline void bs_##n(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ c, bs_a_ d, bs_a_ e, bs_a_ f, \
                               const bs_window *w) BS_CALL_(n, a, b, c, d, e, f, w)
+#define BS_FWD_A5I(op)                                                                             \
+    static inline void bs_##op(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ c, bs_a_ d, bs_a_ e, int i)  \
+        BS_CALL_(op, a, b, c, d, e, i)
+#define BS_FWD_A7I(op)                                                                             \
+    static inline void bs_##op(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ c, bs_a_ d, bs_a_ e,         \
+                               bs_a_ f, bs_a_ g, int i) BS_CALL_(op, a, b, c, d, e, f, g, i)
+#define BS_FWD_A9I(op)                                                                             \
+    static inline void bs_##op(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ c, bs_a_ d, bs_a_ e,         \
+                               bs_a_ f, bs_a_ g, bs_a_ k, bs_a_ l, int i)                          \
+        BS_CALL_(op, a, b, c, d, e, f, g, k, l, i)
+#define BS_FWD_A11I(op)                                                                            \
+    static inline void bs_##op(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ c, bs_a_ d, bs_a_ e,         \
+                               bs_a_ f, bs_a_ g, bs_a_ k, bs_a_ l, bs_a_ m, bs_a_ n, int i)        \
+        BS_CALL_(op, a, b, c, d, e, f, g, k, l, m, n, i)
 #define BS_OP(name, need, rule, signature, arguments, formula) BS_FWD_##signature(name)
 #include "handlers/ops.def"
 

@@ -8,7 +8,7 @@
 /* ---- calling: values in the order of the arguments, sorted as the C signatures take them ---- */
 
 typedef struct sorted_values {
-    const bs_array *a[6];
+    const bs_array *a[BS_MAX_ARGS];
     double s[2];
     int i[2];
     bs_window w;
@@ -71,6 +71,14 @@ static sorted_values sort(const bs_op_info *op, const bs_value *values)
 #define CALL_AAAAW(f)   f(h, ARRAYS_4, &x.w)
 #define CALL_AAAAAW(f)  f(h, ARRAYS_4, x.a[4], &x.w)
 #define CALL_AAAAAAW(f) f(h, ARRAYS_4, x.a[4], x.a[5], &x.w)
+#define ARRAYS_5        ARRAYS_4, x.a[4]
+#define ARRAYS_7        ARRAYS_5, x.a[5], x.a[6]
+#define ARRAYS_9        ARRAYS_7, x.a[7], x.a[8]
+#define ARRAYS_11       ARRAYS_9, x.a[9], x.a[10]
+#define CALL_A5I(f)     f(h, ARRAYS_5, x.i[0])
+#define CALL_A7I(f)     f(h, ARRAYS_7, x.i[0])
+#define CALL_A9I(f)     f(h, ARRAYS_9, x.i[0])
+#define CALL_A11I(f)    f(h, ARRAYS_11, x.i[0])
 
 #define BS_OP(op, need, rule, signature, arguments, formula)                                       \
     static void call_##op(bs_handler *h, const bs_value *values)                                   \

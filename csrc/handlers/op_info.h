@@ -22,7 +22,7 @@ typedef struct bs_arg_info {
     bs_arg_kind kind;
 } bs_arg_info;
 
-enum { BS_MAX_ARGS = 10 };
+enum { BS_MAX_ARGS = 12 };
 
 /* One value per argument, in the order of bs_op_info.args. */
 typedef union bs_value {

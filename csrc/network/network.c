@@ -4,7 +4,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#include "network/program.h"
+#include "network/plan.h"
 
 struct bs_network {
     bs_arena arena; /* everything below that is not numbers */

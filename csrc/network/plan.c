@@ -1,6 +1,5 @@
-/* plan.c - works out the steps of a program: who writes a view first, what is zeroed, and which
- * arrays take a detour. All from the wiring alone. */
-#include "network/program.h"
+/* plan.c - who writes a view first, what is zeroed, and which arrays take a detour. */
+#include "network/plan.h"
 
 #include <string.h>
 

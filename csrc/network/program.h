@@ -50,9 +50,6 @@ typedef struct bs_program {
     bs_step *running; /* the one that runs, or NULL */
 } bs_program;
 
-bs_status bs_program_create(bs_program *out, bs_arena *arena, const bs_wiring *wiring,
-                            const bs_layout *layout, bs_error *err);
-
 /* Takes the present views of all leaves. To be called whenever size, blocks or device have changed.
  */
 void bs_program_refresh(bs_program *program, const bs_buffers *buffers);

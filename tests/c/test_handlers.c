@@ -259,7 +259,7 @@ BS_TEST(fusions_equal_their_fallbacks)
 #define OPTIONAL(name)                                         ops.name = NULL;
 #define BS_OP(name, need, rule, signature, arguments, formula) need(name)
 #include "handlers/ops.def"
-    bs_fallback_fill(&ops);
+    bs_fill_with_fallbacks(&ops);
     CHECK(ops.linear_act != NULL && ops.linear_act != f.device->ops.linear_act);
     f.h.ops = &ops;
     fill_data(&plain);

@@ -1,5 +1,7 @@
 /* activation_tmpl.c - rel, tanh, sigmoid and el, and their derivatives in terms of y. NaN passes
  * through all of them. */
+#include <string.h>
+
 #include "handlers/cpu/kernels.h"
 #include "handlers/cpu/vmath.h"
 
@@ -124,6 +126,19 @@ static void el_deriv_row(real *const p[], int64_t n, const real s[])
     BS_IVDEP
     for (int64_t i = 0; i < n; i++)
         dx[i] = y[i] > 0 ? dy[i] : dy[i] * (y[i] + 1);
+}
+
+void K(activate_deriv_row)(bs_activation activation, const real *y, const real *dy, real *dx,
+                           int64_t n)
+{
+    static row_function *const rows[BS_N_ACTIVATIONS] = {[BS_REL] = rel_deriv_row,
+                                                         [BS_TANH] = tanh_deriv_row,
+                                                         [BS_SIGMOID] = sigmoid_deriv_row,
+                                                         [BS_EL] = el_deriv_row};
+    if (rows[activation])
+        rows[activation]((real *const[]){(real *)(uintptr_t)y, (real *)(uintptr_t)dy, dx}, n, NULL);
+    else if (dx != dy)
+        memcpy(dx, dy, (size_t)n * sizeof(real));
 }
 
 static void walk_deriv(row_function *f, bs_a_ y, bs_a_ dy, bs_a_ dx)

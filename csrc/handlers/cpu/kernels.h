@@ -33,6 +33,9 @@ void K(elementwise)(row_function *f, int n_arrays, const bs_array *const arrays[
 
 /* y = activation(y) over a run, with the same bits as the operation of that name. */
 void K(activate_row)(bs_activation activation, real *y, int64_t n);
+/* dx = dy activation'(y) over a run, by y alone; dx may be dy. */
+void K(activate_deriv_row)(bs_activation activation, const real *y, const real *dy, real *dx,
+                           int64_t n);
 
 /* ---- row by row ---- */
 
@@ -57,12 +60,6 @@ static inline int is_id(real x, int64_t n)
 }
 
 void K(fail_id)(bs_handler *h, real id, int64_t row, int64_t n); /* sets BS_INDEX */
-
-/* ---- sums ---- */
-
-/* out[j] = sum over rows of x[i, j]. */
-void K(sum_rows)(bs_handler *h, const real *x, int64_t rows, int64_t cols, int64_t pitch,
-                 real *out);
 
 /* ---- products ---- */
 

@@ -82,9 +82,10 @@ enum {
 };
 
 typedef struct column_sums {
-    const real *x;
-    real *part;                      /* parts x cols */
-    int64_t rows, cols, pitch, step; /* rows per task */
+    const real *x, *y; /* sums of x, or of x*y if there is a y */
+    int64_t rows, cols, pitch, y_pitch;
+    real *part;   /* parts x cols */
+    int64_t step; /* rows per task */
 } column_sums;
 
 static void sum_block(const real *x, int64_t rows, int64_t cols, int64_t pitch, real *out)
@@ -97,6 +98,17 @@ static void sum_block(const real *x, int64_t rows, int64_t cols, int64_t pitch, 
         out[c] += sum[c];
 }
 
+static void sum_product_block(const real *x, const real *y, int64_t rows, int64_t cols,
+                              int64_t pitch, int64_t y_pitch, real *out)
+{
+    real sum[BLOCK_COLS] = {0};
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t c = 0; c < cols; c++)
+            sum[c] += x[i * pitch + c] * y[i * y_pitch + c];
+    for (int64_t c = 0; c < cols; c++)
+        out[c] += sum[c];
+}
+
 static void column_task(void *context, int64_t task, int thread)
 {
     const column_sums *j = context;
@@ -105,30 +117,50 @@ static void column_task(void *context, int64_t task, int thread)
     (void)thread;
     memset(out, 0, (size_t)j->cols * sizeof(real));
     for (int64_t i = task * j->step; i < end; i += BLOCK_ROWS)
-        for (int64_t c = 0; c < j->cols; c += BLOCK_COLS)
-            sum_block(j->x + i * j->pitch + c, min64(BLOCK_ROWS, end - i),
-                      min64(BLOCK_COLS, j->cols - c), j->pitch, out + c);
+        for (int64_t c = 0; c < j->cols; c += BLOCK_COLS) {
+            const int64_t rows = min64(BLOCK_ROWS, end - i), cols = min64(BLOCK_COLS, j->cols - c);
+            const real *x = j->x + i * j->pitch + c;
+            if (j->y)
+                sum_product_block(x, j->y + i * j->y_pitch + c, rows, cols, j->pitch, j->y_pitch,
+                                  out + c);
+            else
+                sum_block(x, rows, cols, j->pitch, out + c);
+        }
 }
 
-void K(sum_rows)(bs_handler *h, const real *x, int64_t rows, int64_t cols, int64_t pitch, real *out)
+/* out[c] (+)= the sums of the job, whose part and step are worked out here. */
+static void sum_columns(bs_handler *h, column_sums *j, real *out, int add)
 {
     const bs_mark mark = bs_scratch_mark(h);
-    const int64_t bunch = BLOCK_ROWS * div_up(rows_per_task(cols), BLOCK_ROWS);
-    column_sums j = {
-        .x = x, .part = out, .rows = rows, .cols = cols, .pitch = pitch, .step = bunch};
-    if (div_up(rows, bunch) > MAX_PARTS)
-        j.step = BLOCK_ROWS * div_up(rows, BLOCK_ROWS * MAX_PARTS);
-    const int64_t parts = rows > 0 ? div_up(rows, j.step) : 1;
-    if (parts > 1 && !(j.part = bs_scratch_take(h, (size_t)(parts * cols) * sizeof(real))))
+    const int64_t bunch = BLOCK_ROWS * div_up(rows_per_task(j->cols), BLOCK_ROWS);
+    j->step = div_up(j->rows, bunch) > MAX_PARTS
+                  ? BLOCK_ROWS * div_up(j->rows, BLOCK_ROWS * MAX_PARTS)
+                  : bunch;
+    const int64_t parts = j->rows > 0 ? div_up(j->rows, j->step) : 1;
+    const int direct = parts == 1 && !add;
+    j->part = direct ? out : bs_scratch_take(h, (size_t)(parts * j->cols) * sizeof(real));
+    if (!j->part)
         return;
-    bs_parallel(parts, column_task, &j);
-    if (parts > 1) {
-        memcpy(out, j.part, (size_t)cols * sizeof(real));
-        for (int64_t p = 1; p < parts; p++)
-            for (int64_t c = 0; c < cols; c++)
-                out[c] += j.part[p * cols + c];
+    bs_parallel(parts, column_task, j);
+    for (int64_t p = 0; p < parts && !direct; p++) {
+        const int sets = p == 0 && !add;
+        for (int64_t c = 0; c < j->cols; c++)
+            out[c] = sets ? j->part[p * j->cols + c] : out[c] + j->part[p * j->cols + c];
     }
     bs_scratch_release(h, mark);
+}
+
+void K(mult_sum_add_mm)(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ out)
+{
+    const bs_array am = bs_matrix(a, 1), bm = bs_matrix(b, 1);
+    sum_columns(h,
+                &(column_sums){.x = am.data,
+                               .y = bm.data,
+                               .rows = am.dim[0],
+                               .cols = am.dim[1],
+                               .pitch = am.pitch,
+                               .y_pitch = bm.pitch},
+                out->data, 1);
 }
 
 void K(sum_t)(bs_handler *h, bs_a_ a, int axis, bs_a_ out)
@@ -140,7 +172,9 @@ void K(sum_t)(bs_handler *h, bs_a_ a, int axis, bs_a_ out)
     const bs_array m = bs_matrix(a, 1);
     row_sums j = {.m = m, .out = *out};
     if (axis == 0)
-        K(sum_rows)(h, m.data, m.dim[0], m.dim[1], m.pitch, out->data);
+        sum_columns(
+            h, &(column_sums){.x = m.data, .rows = m.dim[0], .cols = m.dim[1], .pitch = m.pitch},
+            out->data, 0);
     else
         K(each_row)(sum_row, &j, m.dim[0], m.dim[1]);
 }

@@ -14,6 +14,13 @@ void K(fill_table)(bs_device *device)
     ops->softmax_ce = K(softmax_ce);
     ops->softmax_ce_deriv = K(softmax_ce_deriv);
     ops->dropout = K(dropout);
+    ops->mult_sum_add_mm = K(mult_sum_add_mm);
+    ops->lstm_forward = K(lstm_forward);
+    ops->lstm_backward = K(lstm_backward);
+    ops->lstm_backward_add = K(lstm_backward_add);
+    ops->gru_forward = K(gru_forward);
+    ops->gru_backward = K(gru_backward);
+    ops->gru_backward_add = K(gru_backward_add);
     ops->sgd_step = K(sgd_step);
     ops->momentum_step = K(momentum_step);
     device->is_fully_finite = K(is_fully_finite);
