@@ -1,7 +1,8 @@
 """One case per built-in layer: what `test_layer_laws.py` puts under every law.
 
 A case is a dict: `type`, `kwargs`, `inputs` {port: feature shape}, `ids` {port: number of classes}
-for ports that take class ids, `outputs` (those through which losses flow back).
+for ports that take class ids, `outputs` (those through which losses flow back), and where needed
+`parameters` {name: value} that cannot be random.
 """
 
 
@@ -24,6 +25,18 @@ CASES = {
     'recurrent': _case('Recurrent', {'size': 4}),
     'recurrent_sigmoid': _case('Recurrent', {'size': 3, 'activation': 'sigmoid'},
                                {'default': (2, 2)}),
+    'lstm': _case('Lstm', {'size': 3}),
+    'lstm_rel': _case('Lstm', {'size': 2, 'activation': 'rel'}, {'default': (2, 2)}),
+    'lstm_opt': _case('LstmOpt', {'size': 3}),
+    'lstm_opt_linear': _case('LstmOpt', {'size': 2, 'activation': 'linear'}, {'default': (2, 2)}),
+    'gru': _case('Gru', {'size': 3}),
+    'gru_el': _case('Gru', {'size': 2, 'activation': 'el'}, {'default': (2, 2)}),
+    'clockwork': _case('Clockwork', {'size': 4}, parameters={'timing': [1, 2, 2.5, 3]}),
+    'clockwork_sigmoid': _case('Clockwork', {'size': 3, 'activation': 'sigmoid'},
+                               {'default': (2, 2)}, parameters={'timing': [3, 2, 1]}),
+    'clockwork_lstm': _case('ClockworkLstm', {'size': 4}, parameters={'timing': [1, 2, 2.5, 3]}),
+    'clockwork_lstm_linear': _case('ClockworkLstm', {'size': 2, 'activation': 'linear'},
+                                   {'default': (2, 2)}, parameters={'timing': [2, 1]}),
     'convolution2d': _case('Convolution2D',
                            {'num_filters': 3, 'kernel_size': (3, 2), 'padding': 1,
                             'stride': (2, 1), 'activation': 'tanh'}, _IMAGE),
@@ -33,8 +46,9 @@ CASES = {
                        _IMAGE),
     'pooling2d_avg': _case('Pooling2D', {'kernel_size': (3, 2), 'type': 'avg', 'padding': 1,
                                          'stride': (2, 1)}, _IMAGE),
-    'batch_norm': _case('BatchNorm', {'decay': 0.8}),
-    'batch_norm_images': _case('BatchNorm', {}, {'default': (3, 2, 2)}),
+    'batch_norm': _case('BatchNorm', {'decay': 0.8}, parameters={'sigma': 1.3}),
+    'batch_norm_images': _case('BatchNorm', {}, {'default': (3, 2, 2)},
+                               parameters={'sigma': 1.3}),
     'dropout': _case('Dropout', {'drop_prob': 0.4}),
     'elementwise': _case('Elementwise', {'activation': 'tanh'}),
     'elementwise_rel': _case('Elementwise', {}, {'default': (2, 3)}),

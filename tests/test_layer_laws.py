@@ -10,7 +10,7 @@ from brainstorm import _core
 from brainstorm.handlers import NumpyHandler
 from layer_cases import CASES
 
-SIZES = [(1, 1), (4, 1), (2, 3), (1, 3)]
+SIZES = [(1, 1), (4, 1), (2, 3), (1, 3), (6, 2)]
 EPSILON = 1e-6
 
 every_case = pytest.mark.parametrize('case', CASES.values(), ids=CASES.keys())
@@ -31,8 +31,8 @@ class Bench:
         self.net = bs.Network.from_architecture(self.architecture)
         self.net.set_handler(NumpyHandler(dtype))
         self.net.initialize(bs.Gaussian(0.5), seed=3)
-        if case['type'] == 'BatchNorm':
-            self.net.buffer['L.parameters.sigma'][...] = 1.3
+        for name, value in case.get('parameters', {}).items():
+            self.net.buffer['L.parameters.' + name][...] = value
 
     def _architecture(self, beside, wired_parameters):
         case = self.case
@@ -199,7 +199,8 @@ def test_deltas_are_added_to_what_others_wrote(case):
 
 
 @pytest.mark.parametrize('case', [c for c in CASES.values() if c['type'] in (
-    'FullyConnected', 'Recurrent', 'Convolution2D', 'BatchNorm')], ids=lambda c: c['type'])
+    'FullyConnected', 'Recurrent', 'Lstm', 'LstmOpt', 'Gru', 'Clockwork', 'ClockworkLstm',
+    'Convolution2D', 'BatchNorm')], ids=lambda c: c['type'])
 def test_gradients_are_added_to_what_consumers_of_the_parameters_wrote(case):
     bench = Bench(case, wired_parameters=True)
     data = bench.data(2, 3)
@@ -299,6 +300,7 @@ def test_every_instruction_set_computes_the_same(case, dtype, isa, monkeypatch):
 WIDE = {
     'fully_connected': ({'size': 300}, {'default': (210,)}),
     'recurrent': ({'size': 70}, {'default': (210,)}),
+    'lstm': ({'size': 70}, {'default': (210,)}), 'gru': ({'size': 70}, {'default': (210,)}),
     'convolution2d': ({'num_filters': 20, 'kernel_size': (5, 5), 'padding': 2},
                       {'default': (20, 20, 3)}),
     'pooling2d': (None, {'default': (30, 30, 8)}), 'batch_norm': (None, {'default': (20, 20, 30)}),

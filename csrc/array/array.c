@@ -78,10 +78,11 @@ bs_array bs_at(const bs_array *a, int64_t i)
 bs_array bs_columns(const bs_array *a, int64_t start, int64_t n)
 {
     bs_array out = *a;
-    BS_ASSERT(a->ndim == 2 && a->lead == 1 && start >= 0 && n >= 0 && start + n <= a->dim[1]);
+    const int last = a->ndim - 1;
+    BS_ASSERT(a->lead == last && start >= 0 && n >= 0 && start + n <= a->dim[last]);
     if (a->data)
         out.data = (char *)a->data + (size_t)start * bs_dtype_size(a->dtype);
-    out.dim[1] = n;
+    out.dim[last] = n;
     return out;
 }
 

@@ -85,7 +85,7 @@ bs_array bs_matrix(const bs_array *a, int lead);
 bs_array bs_at(const bs_array *a, int64_t i);
 bs_array bs_slice(const bs_array *a, int64_t start, int64_t n);
 
-/* The view of columns start .. start+n of a 2-D array with lead 1. */
+/* The view of columns start .. start+n of an array whose rows are its last dimension. */
 bs_array bs_columns(const bs_array *a, int64_t start, int64_t n);
 
 /* Whether an element of a is also an element of b. Exact for views with the same pitch, else by
