@@ -212,23 +212,56 @@ def test_gradients_are_added_to_what_consumers_of_the_parameters_wrote(case):
     np.testing.assert_allclose(with_wires, plain.net.get('gradients') + 1, rtol=1e-9)
 
 
-def test_what_flows_into_a_wired_internal_enters_the_derivative():
+WIRED = {
+    'Recurrent': ['Ha'], 'Clockwork': ['Ha'],
+    'Lstm': ['Za', 'Zb', 'Ia', 'Ib', 'Fa', 'Fb', 'Oa', 'Ob', 'Ca', 'Cb'],
+    'LstmOpt': ['Ga', 'Gb', 'Ca', 'Cb'], 'Gru': ['Ha', 'Ra', 'Za', 'S', 'Hb', 'Rb', 'Zb'],
+}
+WIRED['ClockworkLstm'] = WIRED['Lstm']
+
+
+def wired_bench(type, internals, joined):
+    """A layer whose internals end in losses, each by itself or all of them joined."""
+    case = {'inputs': {'default': (3,)}, 'ids': {}, 'type': type}
+    layer = {'@type': type, 'size': 2, '@outgoing_connections': {'default': ['Out']}}
     architecture = {
         'Input': {'@type': 'Input', 'out_shapes': {'default': ('T', 'B', 3)},
                   '@outgoing_connections': {'default': ['L']}},
-        'L': {'@type': 'Recurrent', 'size': 2, '@outgoing_connections': {
-            'default': ['Out'], '..internals.Ha': ['Square']}},
-        'Square': {'@type': 'Elementwise', 'activation': 'sigmoid',
-                   '@outgoing_connections': {'default': ['Loss_Ha']}},
-        'Loss_Ha': {'@type': 'Loss', '@outgoing_connections': {}},
-        'Out': {'@type': 'Loss', '@outgoing_connections': {}}}
+        'L': layer, 'Out': {'@type': 'Loss', '@outgoing_connections': {}}}
+    for i, name in enumerate(internals):
+        bend = 'Bend' if joined else 'Bend_' + name
+        layer['@outgoing_connections']['..internals.' + name] = [bend]
+        architecture[bend] = {'@type': 'Elementwise', 'activation': 'sigmoid',
+                              '@outgoing_connections': {'default': ['Loss_' + bend]}}
+        architecture['Loss_' + bend] = {'@type': 'Loss', 'importance': i + 1.0,
+                                        '@outgoing_connections': {}}
     bench = object.__new__(Bench)
-    bench.case = {'inputs': {'default': (3,)}, 'ids': {}, 'type': 'Recurrent'}
-    bench.architecture = architecture
+    bench.case, bench.architecture = case, architecture
     bench.net = bs.Network.from_architecture(architecture)
     bench.net.set_handler(NumpyHandler(np.float64))
     bench.net.initialize(bs.Gaussian(0.7), seed=1)
+    if type.startswith('Clockwork'):
+        bench.net.buffer.L.parameters.timing[...] = [1, 2]
+    return bench
+
+
+@pytest.mark.parametrize('type, internals', [
+    (type, names) for type, all_names in WIRED.items()
+    for names in [[name] for name in all_names] + [all_names]],
+    ids=lambda value: value if isinstance(value, str) else '+'.join(value))
+def test_what_flows_into_wired_internals_enters_the_derivative(type, internals):
+    check_against_finite_differences(wired_bench(type, internals, joined=False), (4, 2), True)
+
+
+@pytest.mark.parametrize('type, internals', [
+    ('Lstm', ['Ia', 'Zb', 'Cb']), ('ClockworkLstm', WIRED['Lstm']), ('Gru', WIRED['Gru'])])
+def test_internals_that_are_joined_with_others_leave_their_neighbours(type, internals):
+    bench = wired_bench(type, internals, joined=True)
     check_against_finite_differences(bench, (4, 2), True)
+    data, plain = bench.data(4, 2), wired_bench(type, [], joined=True)
+    joined = bench.run(data)
+    np.testing.assert_array_equal(plain.run(data)['L.outputs.default'],
+                                  joined['L.outputs.default'])
 
 
 @pytest.mark.parametrize('case', [case for name, case in CASES.items() if name != 'input'],
