@@ -67,17 +67,15 @@ class Bench:
 
     def _widen(self, layers, wires, out_shapes):
         """Joins each rank-1 input, and each rank-1 output, with 70 columns of other data."""
-        out_shapes['wide'] = ('T', 'B', 70)
-        wires['wide'] = []
-        for port in self.case['inputs']:
-            name = 'Wide_' + port
-            layers[name] = {'@type': 'Loss', 'importance': 0.5, '@outgoing_connections': {}}
-            wires[port].append(name + '.default')
-            wires['wide'].append(name + '.default')
-        for name in self.case['outputs']:
-            layers['Wide_out'] = {'@type': 'Loss', 'importance': 0.5, '@outgoing_connections': {}}
-            layers['L']['@outgoing_connections'][name].append('Wide_out.default')
-            wires['wide'].append('Wide_out.default')
+        for names, sources, prefix in (
+                (self.case['inputs'], wires, 'Beside_wide_'),
+                (self.case['outputs'], layers['L']['@outgoing_connections'], 'Loss_wide_')):
+            for name in names:
+                loss = prefix + name
+                layers[loss] = {'@type': 'Loss', 'importance': 0.5, '@outgoing_connections': {}}
+                out_shapes['with_' + loss] = ('T', 'B', 70)
+                wires['with_' + loss] = [loss + '.default']
+                sources[name].append(loss + '.default')
 
     def _alone(self):
         """The layer's own description, from a network without losses."""
@@ -103,15 +101,22 @@ class Bench:
         for name, shape in self.architecture['Input']['out_shapes'].items():
             full = (T, B) + tuple(shape[2:])
             classes = self.case['ids'].get(name)
-            out[name] = rnd.randint(0, classes, full) if classes else rnd.randn(*full)
+            low, high = self.case.get('between', {}).get(name, (None, None))
+            out[name] = (rnd.randint(0, classes, full) if classes else
+                         rnd.randn(*full) if low is None else rnd.uniform(low, high, full))
         return out
 
     def loss(self, data, training=True):
-        """Total loss, always from the same parameters and the same random numbers."""
+        """Total loss, always from the same parameters and the same random numbers.
+
+        It is the one that the deltas see: losses behind the layer count `delta_factor` times.
+        """
         self.net.rnd.set_seed(17)
         self.net.provide_external_data(data)
         self.net.forward_pass(training_pass=training)
-        return self.net.get_loss_values()['total_loss']
+        losses = self.net.get_loss_values()
+        beside = sum(value for name, value in losses.items() if name.startswith('Beside_'))
+        return self.case.get('delta_factor', 1) * (losses['total_loss'] - beside) + beside
 
     def run(self, data, training=True):
         """One forward and one backward pass; everything that came out, by path."""
@@ -199,7 +204,8 @@ def test_deltas_are_added_to_what_others_wrote(case):
 
 
 @pytest.mark.parametrize('case', [c for c in CASES.values() if c['type'] in (
-    'FullyConnected', 'Recurrent', 'Convolution2D', 'BatchNorm')], ids=lambda c: c['type'])
+    'FullyConnected', 'Recurrent', 'Convolution2D', 'BatchNorm', 'LayerNorm', 'Embedding')],
+    ids=lambda c: c['type'])
 def test_gradients_are_added_to_what_consumers_of_the_parameters_wrote(case):
     bench = Bench(case, wired_parameters=True)
     data = bench.data(2, 3)
@@ -231,11 +237,10 @@ def test_what_flows_into_a_wired_internal_enters_the_derivative():
 
 
 @pytest.mark.parametrize('case', [c for c in CASES.values() if c['type'] != 'Input' and all(
-    len(shape) == 1 and port not in c['ids'] for port, shape in c['inputs'].items())
-    and len(c['inputs']) == 1], ids=lambda c: c['type'])
+    len(shape) == 1 for shape in c['inputs'].values())], ids=lambda c: c['type'])
 def test_inputs_and_outputs_may_be_columns_of_wider_matrices(case):
     bench = Bench(case, hub=True)
-    assert bench.net.buffer.L.inputs[0].strides[1] > 70 * 8
+    assert all(leaf.strides[1] > 70 * 8 for leaf in bench.net.buffer.L.inputs.values())
     check_against_finite_differences(bench, (2, 3), True)
 
 
@@ -297,7 +302,14 @@ WIDE = {
     'convolution2d': ({'num_filters': 20, 'kernel_size': (5, 5), 'padding': 2},
                       {'default': (20, 20, 3)}),
     'pooling2d': (None, {'default': (30, 30, 8)}), 'batch_norm': (None, {'default': (20, 20, 30)}),
+    'global_pooling2d': (None, {'default': (30, 30, 8)}),
+    'layer_norm': (None, {'default': (20, 20, 30)}),
     'dropout': (None, {'default': (2000,)}), 'elementwise': (None, {'default': (2000,)}),
+    'embedding': ({'vocab_size': 4, 'size': 700}, {'default': (1,)}),
+    'highway': (None, {'H': (2000,), 'T': (2000,), 'x': (2000,)}),
+    'mask': (None, {'default': (2000,), 'mask': (1,)}),
+    'binomial_cross_entropy': (None, {'default': (2000,), 'targets': (2000,)}),
+    'l1_decay': (None, {'default': (2000,)}), 'l2_decay': (None, {'default': (2000,)}),
     'softmax_ce': (None, {'default': (700,), 'targets': (1,)}),
     'loss': (None, {'default': (2000,)}),
 }
