@@ -18,6 +18,15 @@ def _loss(type, shape, output='loss', **more):
                  no_delta=('targets',), **more)
 
 
+def random_data(case, port, shape, rnd):
+    """Data that the port takes: ids, numbers between its bounds, or any."""
+    if port in case['ids']:
+        return rnd.randint(0, case['ids'][port], shape)
+    if port in case.get('between', {}):
+        return rnd.uniform(*case['between'][port], shape)
+    return rnd.randn(*shape)
+
+
 _PROBABILITIES = {'default': (0.05, 0.95), 'targets': (0, 1)}
 _IMAGE = {'default': (5, 4, 2)}
 

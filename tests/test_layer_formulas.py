@@ -11,7 +11,7 @@ import brainstorm as bs
 from brainstorm import layers
 from brainstorm.handlers import NumpyHandler
 from brainstorm.utils import LayerValidationError
-from layer_cases import CASES
+from layer_cases import CASES, random_data
 
 T, B = 3, 2
 
@@ -46,17 +46,10 @@ class Alone:
             np.testing.assert_allclose(got, want, rtol=1e-12, atol=1e-12, err_msg=name)
 
 
-def data_of(case, seed=4):
-    rnd = np.random.RandomState(seed)
-    data = {}
-    for port, shape in case['inputs'].items():
-        if port in case['ids']:
-            data[port] = rnd.randint(0, case['ids'][port], (T, B) + shape)
-        elif port in case.get('between', {}):
-            data[port] = rnd.uniform(*case['between'][port], (T, B) + shape)
-        else:
-            data[port] = rnd.randn(T, B, *shape)
-    return data
+def data_of(case):
+    rnd = np.random.RandomState(4)
+    return {port: random_data(case, port, (T, B) + shape, rnd)
+            for port, shape in case['inputs'].items()}
 
 
 def total(x):

@@ -8,7 +8,7 @@ import pytest
 import brainstorm as bs
 from brainstorm import _core
 from brainstorm.handlers import NumpyHandler
-from layer_cases import CASES
+from layer_cases import CASES, random_data
 
 SIZES = [(1, 1), (4, 1), (2, 3), (1, 3)]
 EPSILON = 1e-6
@@ -97,14 +97,8 @@ class Bench:
 
     def data(self, T, B, seed=0):
         rnd = np.random.RandomState(seed)
-        out = {}
-        for name, shape in self.architecture['Input']['out_shapes'].items():
-            full = (T, B) + tuple(shape[2:])
-            classes = self.case['ids'].get(name)
-            low, high = self.case.get('between', {}).get(name, (None, None))
-            out[name] = (rnd.randint(0, classes, full) if classes else
-                         rnd.randn(*full) if low is None else rnd.uniform(low, high, full))
-        return out
+        return {name: random_data(self.case, name, (T, B) + tuple(shape[2:]), rnd)
+                for name, shape in self.architecture['Input']['out_shapes'].items()}
 
     def loss(self, data, training=True):
         """Total loss, always from the same parameters and the same random numbers.
