@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench lint wheel clean
+.PHONY: demo test check bench lint mutants wheel clean
 .NOTPARALLEL:
 
 demo: .venv/installed ; $(BIN)/python examples/digits.py
@@ -10,6 +10,7 @@ test: .venv/installed ; $(BIN)/pytest
 check: check-gcc check-clang check-asan
 bench: .venv/installed ; $(BIN)/python benchmarks/steps.py
 lint: ; clang-format --dry-run --Werror $$(git ls-files 'csrc/*.[ch]' 'tests/c/*.[ch]' 'examples/*.c')
+mutants: .venv/installed ; $(BIN)/python tests/mutants.py
 wheel: .venv/made ; $(BIN)/pip wheel --no-deps -w dist .
 clean: ; rm -rf build dist .venv .tox *.egg-info brainstorm/*.so brainstorm/LICENSE.openblas.txt
 

@@ -367,6 +367,44 @@ class index_m_by_v(Case):
         return {'out': np.take_along_axis(x['m'], x['v'].astype(int), axis=1)}
 
 
+@case
+class embed(Case):
+    shapes = [(1, 1, 1), (7, 4, 3), (13, 3, 130), (900, 60, 257)]  # ids, rows of the table, columns
+    tolerance = 0
+
+    @staticmethod
+    def arguments(r, m, v, n):
+        return {
+            'w': r.standard_normal((v, n)),
+            'ids': ids(r, (m,), v),
+            'out': r.standard_normal((m, n)),
+        }
+
+    @staticmethod
+    def expected(x):
+        return {'out': x['w'][x['ids'][:, 0].astype(int)]}
+
+
+@case
+class embed_add(Case):
+    shapes = embed.shapes
+    tolerance = 32
+
+    @staticmethod
+    def arguments(r, m, v, n):
+        return {
+            'ids': ids(r, (m,), v),
+            'd_out': r.standard_normal((m, n)),
+            'd_w': r.standard_normal((v, n)),
+        }
+
+    @staticmethod
+    def expected(x):
+        d_w = x['d_w'].copy()
+        np.add.at(d_w, x['ids'][:, 0].astype(int), x['d_out'])
+        return {'d_w': d_w}
+
+
 # ---- random numbers: Philox4x32-10, key 7, draw 3 ----
 
 KEY, DRAW = 7, 3

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+import mutants
+
 ROOT = Path(__file__).resolve().parents[1]
 CSRC = ROOT / 'csrc'
 ROOMS = ['base', 'array', 'handlers', 'layers', 'network', 'training', 'python']
@@ -118,6 +120,11 @@ def test_every_layer_has_its_case_and_its_function():
         assert constant.split('_', 2)[2] in CASES
         assert type_name in types
         assert callable(getattr(bs.layers, type_name))
+
+
+def test_every_layer_has_its_mutant():
+    for name in set(mutants.layer_names()) - set(mutants.EXEMPT):
+        assert mutants.mutate(name)
 
 
 def test_every_operation_has_its_case():

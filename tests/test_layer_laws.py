@@ -8,7 +8,7 @@ import pytest
 import brainstorm as bs
 from brainstorm import _core
 from brainstorm.handlers import NumpyHandler
-from layer_cases import CASES
+from layer_cases import CASES, random_data
 
 SIZES = [(1, 1), (4, 1), (2, 3), (1, 3), (6, 2)]
 EPSILON = 1e-6
@@ -74,9 +74,9 @@ class Bench:
             out_shapes[name] = ('T', 'B') + shape[:-1] + (70,)
 
         for port, shape in self.case['inputs'].items():
-            widen('Wide_' + port, wires[port], shape)
+            widen('Beside_wide_' + port, wires[port], shape)
         for name in self.case['outputs']:
-            widen('Wide_out_' + name, layers['L']['@outgoing_connections'][name],
+            widen('Wide_' + name, layers['L']['@outgoing_connections'][name],
                   self._out_shape(name))
 
     def _alone(self):
@@ -99,19 +99,20 @@ class Bench:
 
     def data(self, T, B, seed=0):
         rnd = np.random.RandomState(seed)
-        out = {}
-        for name, shape in self.architecture['Input']['out_shapes'].items():
-            full = (T, B) + tuple(shape[2:])
-            classes = self.case['ids'].get(name)
-            out[name] = rnd.randint(0, classes, full) if classes else rnd.randn(*full)
-        return out
+        return {name: random_data(self.case, name, (T, B) + tuple(shape[2:]), rnd)
+                for name, shape in self.architecture['Input']['out_shapes'].items()}
 
     def loss(self, data, training=True):
-        """Total loss, always from the same parameters and the same random numbers."""
+        """Total loss, always from the same parameters and the same random numbers.
+
+        It is the one that the deltas see: losses behind the layer count `delta_factor` times.
+        """
         self.net.rnd.set_seed(17)
         self.net.provide_external_data(data)
         self.net.forward_pass(training_pass=training)
-        return self.net.get_loss_values()['total_loss']
+        losses = self.net.get_loss_values()
+        beside = sum(value for name, value in losses.items() if name.startswith('Beside_'))
+        return self.case.get('delta_factor', 1) * (losses['total_loss'] - beside) + beside
 
     def run(self, data, training=True):
         """One forward and one backward pass; everything that came out, by path."""
@@ -200,7 +201,7 @@ def test_deltas_are_added_to_what_others_wrote(case):
 
 @pytest.mark.parametrize('case', [c for c in CASES.values() if c['type'] in (
     'FullyConnected', 'Recurrent', 'Lstm', 'LstmOpt', 'Gru', 'Clockwork', 'ClockworkLstm',
-    'Convolution2D', 'BatchNorm')], ids=lambda c: c['type'])
+    'Convolution2D', 'BatchNorm', 'LayerNorm', 'Embedding')], ids=lambda c: c['type'])
 def test_gradients_are_added_to_what_consumers_of_the_parameters_wrote(case):
     bench = Bench(case, wired_parameters=True)
     data = bench.data(2, 3)
@@ -337,7 +338,14 @@ WIDE = {
     'convolution2d': ({'num_filters': 20, 'kernel_size': (5, 5), 'padding': 2},
                       {'default': (20, 20, 3)}),
     'pooling2d': (None, {'default': (30, 30, 8)}), 'batch_norm': (None, {'default': (20, 20, 30)}),
+    'global_pooling2d': (None, {'default': (30, 30, 8)}),
+    'layer_norm': (None, {'default': (20, 20, 30)}),
     'dropout': (None, {'default': (2000,)}), 'elementwise': (None, {'default': (2000,)}),
+    'embedding': ({'vocab_size': 4, 'size': 700}, {'default': (1,)}),
+    'highway': (None, {'H': (2000,), 'T': (2000,), 'x': (2000,)}),
+    'mask': (None, {'default': (2000,), 'mask': (1,)}),
+    'binomial_cross_entropy': (None, {'default': (2000,), 'targets': (2000,)}),
+    'l1_decay': (None, {'default': (2000,)}), 'l2_decay': (None, {'default': (2000,)}),
     'softmax_ce': (None, {'default': (700,), 'targets': (1,)}),
     'loss': (None, {'default': (2000,)}),
 }

@@ -187,6 +187,8 @@ SPREADS = [
         'index_m_by_v',
         'softmax_ce',
         'softmax_ce_deriv',
+        'embed',
+        'embed_add',
         'maxpool2d_backward_batch',
     )
 ]
@@ -530,12 +532,14 @@ def test_in_place_is_refused_where_it_cannot_work():
 
 @pytest.mark.parametrize('wrong', [12, -1, 1.5, np.nan, np.inf, 1e30])
 @pytest.mark.parametrize('dtype', DTYPES)
-@pytest.mark.parametrize('name', ['binarize_v', 'index_m_by_v', 'softmax_ce', 'softmax_ce_deriv'])
+@pytest.mark.parametrize(
+    'name', ['binarize_v', 'index_m_by_v', 'softmax_ce', 'softmax_ce_deriv', 'embed', 'embed_add']
+)
 def test_ids_out_of_range(name, dtype, wrong):
     handler = open_handler(dtype)
-    shape = {'binarize_v': (9, 10), 'index_m_by_v': (9, 10)}.get(name, ((9,), 10))
-    arguments = make(name, dtype, shape)
-    ids = arguments['v' if 'v' in arguments else 'targets']
+    shape = {'softmax_ce': ((9,), 10), 'softmax_ce_deriv': ((9,), 10), 'embed': (9, 10, 5)}
+    arguments = make(name, dtype, shape.get(name.removesuffix('_add'), (9, 10)))
+    ids = next(arguments[k] for k in ('v', 'targets', 'ids') if k in arguments)
     ids[3] = ids[7] = wrong
     with pytest.raises(IndexError, match=r'row 3 is out of range \[0, 10\)'):
         getattr(handler, name)(**arguments)

@@ -31,15 +31,34 @@ def assert_agree(got, want):
 # ---- layers: one training pass, then every buffer ----
 
 
-def regression_batch():
+def regression_batch(binary=False):
     rnd = np.random.RandomState(5)
     targets = rnd.randn(2, 4, 3)
-    return {'default': rnd.randn(2, 4, 5), 'targets': targets}
+    return {'default': rnd.randn(2, 4, 5), 'targets': targets > 0 if binary else targets}
 
 
 def regression():
     inp, out = bs.tools.get_in_out_layers('regression', 5, 3)
     return bs.Network.from_layer(inp >> layers.FullyConnected(4) >> out)
+
+
+def highway():
+    inp, out = bs.tools.get_in_out_layers('classification', 5, 3)
+    gate = layers.FullyConnected(5, activation='sigmoid', name='T')
+    hidden = layers.FullyConnected(5, activation='tanh', name='H')
+    joined = layers.Highway(name='HW')
+    inp >> gate >> 'T' - joined
+    inp >> hidden >> 'H' - joined
+    inp >> 'x' - joined
+    return bs.Network.from_layer(joined >> out)
+
+
+def binomial_cross_entropy():
+    inp = layers.Input({'default': ('T', 'B', 5), 'targets': ('T', 'B', 3)})
+    entropy = layers.BinomialCrossEntropy(name='CE')
+    inp >> layers.FullyConnected(3, activation='sigmoid', name='F') >> entropy
+    inp - 'targets' >> 'targets' - entropy
+    return bs.Network.from_layer(entropy >> layers.Loss())
 
 
 PASSES = {
@@ -70,7 +89,9 @@ PASSES = {
             layers.Convolution2D(4, kernel_size=(3, 3), padding=1, activation='linear', name='C'),
             layers.BatchNorm(name='BN'), layers.Elementwise('rel', name='E'), shape=(4, 4, 3)),
         lambda: random_batch((4, 4, 3))),
+    'highway_and_fork': (highway, lambda: random_batch((5,))),
     'squared_error': (regression, regression_batch),
+    'binomial_cross_entropy': (binomial_cross_entropy, lambda: regression_batch(binary=True)),
 }
 
 

@@ -75,6 +75,28 @@ def test_regression():
     assert net.layers['Output'].type == 'SquaredError'
 
 
+def test_several_labels():
+    inp, out = get_in_out_layers('multi-label', 4, 3)
+    net = bs.Network.from_layer(inp >> out)
+    assert net.layers['Input'].out_shapes['targets'].shape == ('T', 'B', 3)
+    assert net.layers['Output'].type == 'SigmoidCE'
+
+
+def test_a_mask_leaves_out_parts_of_the_loss():
+    inp, out = get_in_out_layers('classification', 6, 3, mask_name='mask')
+    net = bs.Network.from_layer(inp >> out)
+    net.initialize(bs.Gaussian(0.5), seed=1)
+    mask = np.ones((2, 4, 1))
+    mask[1, 2:] = 0
+    net.provide_external_data({**random_batch(time_steps=2), 'mask': mask})
+    net.forward_pass()
+    assert net.get_loss_values()['total_loss'] == pytest.approx(
+        (net.get('Output.outputs.loss') * mask).sum() / 4)
+    net.backward_pass()
+    deltas = net.get('Output_projection.output_deltas.default')
+    assert np.array_equal((deltas != 0).any(axis=2), mask[..., 0])
+
+
 def test_all_names_can_be_chosen():
     inp, out = get_in_out_layers('classification', 4, 3, data_name='x', targets_name='y',
                                  outlayer_name='Classes')

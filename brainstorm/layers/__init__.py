@@ -5,11 +5,16 @@ Shapes are (T, B, ...): time steps, sequences, features; images are (T, B, heigh
 name is given, a layer is called like its type.
 """
 
+from brainstorm.layers.recurrent import (
+    Clockwork, ClockworkLstm, Gru, Lstm, LstmOpt, Recurrent)
 from brainstorm.structure.construction import ConstructionWrapper
 
 __all__ = [
-    'BatchNorm', 'Convolution2D', 'Dropout', 'Elementwise', 'FullyConnected', 'Input', 'Loss',
-    'Merge', 'NoOp', 'Pooling2D', 'Recurrent', 'SoftmaxCE', 'SquaredError', 'SquaredLoss',
+    'BatchNorm', 'BinomialCrossEntropy', 'Clockwork', 'ClockworkLstm', 'Convolution2D',
+    'DeltasScaling', 'Dropout', 'Elementwise', 'Embedding', 'FullyConnected', 'GlobalPooling2D',
+    'Gru', 'Highway', 'Input', 'L1Decay', 'L2Decay', 'LayerNorm', 'Loss', 'Lstm', 'LstmOpt', 'Mask',
+    'Merge', 'NoOp', 'Pooling2D', 'Recurrent', 'SigmoidCE', 'SoftmaxCE', 'SquaredDifference',
+    'SquaredError', 'SquaredLoss',
 ]
 
 
@@ -34,18 +39,6 @@ def FullyConnected(size=None, activation='rel', name=None):
     """
     return ConstructionWrapper.create('FullyConnected', name=name, size=size,
                                       activation=activation)
-
-
-def Recurrent(size, activation='tanh', name=None):
-    """Simple recurrent layer: y[t] = act(Ha[t]) with Ha[t] = W x[t] + R y[t-1] + bias.
-
-    Parameters: W (size, in), R (size, size), bias (size). Internals: Ha, dHa, dHb.
-
-    Args:
-        size (int): number of units.
-        activation (str): act.
-    """
-    return ConstructionWrapper.create('Recurrent', name=name, size=size, activation=activation)
 
 
 def Convolution2D(num_filters, kernel_size, stride=(1, 1), padding=0, activation='rel',
@@ -83,6 +76,17 @@ def Pooling2D(kernel_size, type='max', stride=(1, 1), padding=0, name=None):
                                       stride=stride, padding=padding)
 
 
+def GlobalPooling2D(type='max', name=None):
+    """The largest or the mean entry of each channel over the whole image; (H, W, C) becomes (C,).
+
+    Internals: argmax (C,), for type 'max'.
+
+    Args:
+        type (str): 'max' or 'avg'.
+    """
+    return ConstructionWrapper.create('GlobalPooling2D', name=name, type=type)
+
+
 def BatchNorm(name=None, decay=0.9, epsilon=1e-5):
     """Batch normalization over all but the last dimension: gamma (x - mean) / std + beta.
 
@@ -99,6 +103,21 @@ def BatchNorm(name=None, decay=0.9, epsilon=1e-5):
         epsilon (float): added to the variance.
     """
     return ConstructionWrapper.create('BatchNorm', name=name, decay=decay, epsilon=epsilon)
+
+
+def LayerNorm(name=None, epsilon=1e-5):
+    """Layer normalization over the last dimension: gamma (x - mean) / sqrt(var + epsilon) + beta.
+
+    Mean and (biased) variance are those of each row of the last dimension by itself, in training
+    and inference alike. Parameters (C,): gamma, beta. Internals: sigma_b (..., 1), x_hat (..., C).
+
+    Reference: J. L. Ba, J. R. Kiros and G. E. Hinton, "Layer Normalization", arXiv:1607.06450,
+    2016.
+
+    Args:
+        epsilon (float): added to the variance; above 0.
+    """
+    return ConstructionWrapper.create('LayerNorm', name=name, epsilon=epsilon)
 
 
 def Dropout(drop_prob=0.5, name=None):
@@ -120,6 +139,41 @@ def Elementwise(activation='rel', name=None):
     return ConstructionWrapper.create('Elementwise', name=name, activation=activation)
 
 
+def Embedding(vocab_size, size, name=None):
+    """Looks up a row of W for each id: (..., 1) becomes (..., size).
+
+    Ids are whole numbers from 0 to vocab_size - 1; anything else is an IndexError at the pass.
+    No deltas flow to them. The gradient of W is the sum of the deltas of each row, wherever it was
+    used. Parameters: W (vocab_size, size), one row per id.
+
+    Args:
+        vocab_size (int): number of ids.
+        size (int): features of each row.
+    """
+    return ConstructionWrapper.create('Embedding', name=name, vocab_size=vocab_size, size=size)
+
+
+def Highway(name=None):
+    """Highway connection: T H + (1 - T) x, elementwise.
+
+    Inputs, all of one shape: `H` (the transformed data), `T` (the gate, in [0, 1]) and `x` (what is
+    carried on).
+
+    Reference: R. Srivastava, K. Greff and J. Schmidhuber, "Highway Networks", arXiv:1505.00387,
+    2015.
+    """
+    return ConstructionWrapper.create('Highway', name=name)
+
+
+def Mask(name=None):
+    """Multiplies the input by a mask.
+
+    Inputs: default (..., C); mask of shape (1,), one number for each sequence and step, or (..., 1)
+    or (..., C). No deltas flow to the mask.
+    """
+    return ConstructionWrapper.create('Mask', name=name)
+
+
 def Merge(name=None):
     """Joins `inputs_1` and `inputs_2` along the last dimension."""
     return ConstructionWrapper.create('Merge', name=name)
@@ -128,6 +182,15 @@ def Merge(name=None):
 def NoOp(name=None):
     """Passes its input on unchanged."""
     return ConstructionWrapper.create('NoOp', name=name)
+
+
+def DeltasScaling(factor, name=None):
+    """Passes its input on unchanged, and multiplies the deltas on their way back by a factor.
+
+    Args:
+        factor (float): any finite number; a negative one reverses the gradient.
+    """
+    return ConstructionWrapper.create('DeltasScaling', name=name, factor=factor)
 
 
 def SoftmaxCE(name=None):
@@ -140,6 +203,26 @@ def SoftmaxCE(name=None):
     return ConstructionWrapper.create('SoftmaxCE', name=name)
 
 
+def SigmoidCE(name=None):
+    """Sigmoid and the cross entropy with targets in [0, 1], elementwise.
+
+    Inputs: default x and targets t of one shape. Outputs of that shape: predictions y = sigmoid(x),
+    loss = -(t ln(y) + (1 - t) ln(1 - y)) with y and 1 - y clipped to [1e-6, 1].
+    Deltas flow from the loss only, and not to the targets. Internals: dcee.
+    """
+    return ConstructionWrapper.create('SigmoidCE', name=name)
+
+
+def BinomialCrossEntropy(name=None):
+    """Cross entropy of probabilities with targets in [0, 1], summed over all features.
+
+    Inputs: default y and targets t of one shape. Output: default (1,), the sum of
+    -(t ln(y) + (1 - t) ln(1 - y)) with y and 1 - y clipped to [1e-6, 1].
+    No deltas flow to the targets. Internals: cee, ceed.
+    """
+    return ConstructionWrapper.create('BinomialCrossEntropy', name=name)
+
+
 def SquaredError(name=None):
     """Half of the squared difference.
 
@@ -150,6 +233,24 @@ def SquaredError(name=None):
 
 
 SquaredLoss = SquaredError
+
+
+def SquaredDifference(name=None):
+    """(inputs_1 - inputs_2)**2, elementwise; both of one shape. Internals: diff."""
+    return ConstructionWrapper.create('SquaredDifference', name=name)
+
+
+def L1Decay(name=None):
+    """Sum of |x| over all features. Output: loss (1,). Internals: tmp."""
+    return ConstructionWrapper.create('L1Decay', name=name)
+
+
+def L2Decay(name=None):
+    """Half the sum of x**2 over all features. Output: loss (1,).
+
+    Internals: tmp, dsq_activations.
+    """
+    return ConstructionWrapper.create('L2Decay', name=name)
 
 
 def Loss(importance=1.0, name=None):

@@ -227,6 +227,28 @@ bs_status bs_check_index(const bs_op_info *op, const bs_value *values, bs_error 
     return want_rows_of(op, values, position(op, "out"), &values[m_at].array, 1, err);
 }
 
+/* `table` is (V, N), `rows` (M, N) has one of its rows for each of the ids (M, 1). */
+static bs_status check_lookup(const bs_op_info *op, const bs_value *values, const char *table,
+                              const char *rows, bs_error *err)
+{
+    const int table_at = position(op, table), rows_at = position(op, rows);
+    const bs_array *out = &values[rows_at].array;
+    BS_TRY(want_ndim(op, values, rows_at, 2, err));
+    BS_TRY(want_ndim(op, values, table_at, 2, err));
+    BS_TRY(want_rows_of(op, values, table_at, &values[table_at].array, out->dim[1], err));
+    return want_rows_of(op, values, position(op, "ids"), out, 1, err);
+}
+
+bs_status bs_check_embed(const bs_op_info *op, const bs_value *values, bs_error *err)
+{
+    return check_lookup(op, values, "w", "out", err);
+}
+
+bs_status bs_check_embed_add(const bs_op_info *op, const bs_value *values, bs_error *err)
+{
+    return check_lookup(op, values, "d_w", "d_out", err);
+}
+
 /* Number of places of a window of size `window` along a side of n pixels. */
 static int64_t places(int64_t n, int64_t window, int64_t stride, int64_t padding)
 {

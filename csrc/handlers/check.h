@@ -19,6 +19,8 @@ bs_check bs_check_merge;         /* a (..., A), b (..., B), out (..., A + B) */
 bs_check bs_check_split;         /* x (..., A + B), out_a (..., A), out_b (..., B) */
 bs_check bs_check_binarize;      /* v (M, 1), out (M, N) */
 bs_check bs_check_index;         /* m (M, N), v and out (M, 1) */
+bs_check bs_check_embed;         /* w (V, N), ids (M, 1), out (M, N) */
+bs_check bs_check_embed_add;     /* d_w (V, N), ids (M, 1), d_out (M, N) */
 bs_check bs_check_conv_forward;  /* inputs (N, H, W, C), weights (F, kh, kw, C), bias (F,), outputs
                                     (N, H', W', F) */
 bs_check bs_check_conv_backward; /* and deltas of the shapes of what they belong to */

@@ -52,6 +52,30 @@ void bs_fallback_softmax_ce_deriv(bs_handler *h, bs_a_ p, bs_a_ targets, bs_a_ d
     bs_mult_mv(h, &dx_m, &dloss_m, &dx_m);
 }
 
+static bs_array one_hot(bs_handler *h, const bs_array *ids, int64_t n) /* (M, n), scratch */
+{
+    const bs_array shape = bs_array_packed(NULL, ids->dtype, 2, (const int64_t[]){ids->dim[0], n});
+    const bs_array out = bs_scratch_like(h, &shape);
+    bs_binarize_v(h, ids, &out);
+    return out;
+}
+
+void bs_fallback_embed(bs_handler *h, bs_a_ w, bs_a_ ids, bs_a_ out)
+{
+    const bs_mark mark = bs_scratch_mark(h);
+    const bs_array chosen = one_hot(h, ids, w->dim[0]);
+    bs_dot_mm(h, &chosen, w, out, 0, 0);
+    bs_scratch_release(h, mark);
+}
+
+void bs_fallback_embed_add(bs_handler *h, bs_a_ ids, bs_a_ d_out, bs_a_ d_w)
+{
+    const bs_mark mark = bs_scratch_mark(h);
+    const bs_array chosen = one_hot(h, ids, d_w->dim[0]);
+    bs_dot_add_mm(h, &chosen, d_out, d_w, 1, 0);
+    bs_scratch_release(h, mark);
+}
+
 void bs_fallback_dropout(bs_handler *h, double drop_prob, bs_a_ x, bs_a_ mask, bs_a_ y)
 {
     bs_generate_probability_mask(h, mask, 1.0 - drop_prob);

@@ -211,4 +211,10 @@ bs_block *bs_scratch_block(const bs_handler *h, const void *data); /* that data 
 #define BS_OP(name, need, rule, signature, arguments, formula) BS_FWD_##signature(name)
 #include "handlers/ops.def"
 
+/* Whether there is no NaN and no infinity; 1 after a failure. */
+static inline int bs_is_fully_finite(bs_handler *h, const bs_array *a)
+{
+    return h->error.code != BS_OK || h->device->is_fully_finite(h, a);
+}
+
 #endif

@@ -1,5 +1,18 @@
-/* kit.c - views and writing by mark, for layers. */
+/* kit.c - checks of ports, views, writing by mark and shared maths, for layers. */
 #include "layers/kit.h"
+
+bs_status bs_want_shape(const bs_layer *layer, int port, const bs_shape *want, const char *meaning,
+                        bs_error *err)
+{
+    const bs_buffer *input = &layer->in.buffer[port];
+    char got[120], wanted[120];
+    if (bs_shape_equal(&input->shape, want))
+        return BS_OK;
+    bs_shape_text(got, sizeof got, &input->shape);
+    bs_shape_text(wanted, sizeof wanted, want);
+    return bs_fail(err, BS_LAYER, "input '%s' has shape %s, expected %s: %s", input->name, got,
+                   wanted, meaning);
+}
 
 bs_array bs_steps(const bs_array *a, int64_t start, int64_t n)
 {
@@ -91,6 +104,15 @@ void bs_put_mult(bs_handler *h, bs_write write, const bs_array *a, const bs_arra
         bs_mult_add_tt(h, a, b, out);
 }
 
+void bs_put_mult_mv(bs_handler *h, bs_write write, const bs_array *m, const bs_array *v,
+                    const bs_array *out)
+{
+    if (write == BS_SET)
+        bs_mult_mv(h, m, v, out);
+    else if (write == BS_ADD)
+        bs_mult_add_mv(h, m, v, out);
+}
+
 void bs_put_dot(bs_handler *h, bs_write write, const bs_array *a, int trans_a, const bs_array *b,
                 int trans_b, const bs_array *out)
 {
@@ -158,4 +180,30 @@ void bs_put_activate_deriv(bs_handler *h, bs_write write, int activation, const 
         bs_add_tt(h, &part, dx, dx);
         bs_scratch_release(h, mark);
     }
+}
+
+void bs_one_minus(bs_handler *h, const bs_array *a, const bs_array *out)
+{
+    bs_mult_st(h, -1.0, a, out);
+    bs_add_st(h, 1.0, out, out);
+}
+
+/* ln(clip(p, 1e-6, 1)) */
+static void clipped_log(bs_handler *h, const bs_array *p, const bs_array *out)
+{
+    bs_clip_t(h, p, 1e-6, 1.0, out);
+    bs_log_t(h, out, out);
+}
+
+void bs_log_likelihood(bs_handler *h, const bs_array *y, const bs_array *t, const bs_array *out)
+{
+    const bs_mark mark = bs_scratch_mark(h);
+    const bs_array part = bs_scratch_like(h, out);
+    bs_one_minus(h, y, &part);
+    clipped_log(h, &part, &part);
+    bs_one_minus(h, t, out);
+    bs_mult_tt(h, &part, out, out);
+    clipped_log(h, y, &part);
+    bs_mult_add_tt(h, t, &part, out);
+    bs_scratch_release(h, mark);
 }

@@ -1,11 +1,17 @@
-/* kit.h - what layers are written with: views of their arrays, and writing by a mark (set, add or
- * skip). */
+/* kit.h - what layers are written with: checks of ports, views of their arrays, writing by a mark
+ * (set, add or skip), and maths that several of them share. */
 #ifndef BS_LAYERS_KIT_H
 #define BS_LAYERS_KIT_H
 
 #include "layers/layer.h"
 
 enum { BS_NO_TRANS = 0, BS_TRANS = 1 }; /* of dot_mm */
+
+/* ---- ports ---- */
+
+/* For setup: BS_LAYER unless input `port` has the shape `want`; `meaning` ends the message. */
+bs_status bs_want_shape(const bs_layer *layer, int port, const bs_shape *want, const char *meaning,
+                        bs_error *err);
 
 /* ---- views (2-D unless said otherwise; `a` is an array of bs_io) ---- */
 
@@ -35,6 +41,8 @@ bs_status bs_window_output(const bs_shape *in, const bs_window *window, int64_t 
 void bs_put(bs_handler *h, bs_write write, const bs_array *a, const bs_array *out); /* out (+)= a */
 void bs_put_mult(bs_handler *h, bs_write write, const bs_array *a, const bs_array *b,
                  const bs_array *out); /* a * b */
+void bs_put_mult_mv(bs_handler *h, bs_write write, const bs_array *m, const bs_array *v,
+                    const bs_array *out); /* m * v */
 void bs_put_dot(bs_handler *h, bs_write write, const bs_array *a, int trans_a, const bs_array *b,
                 int trans_b, const bs_array *out); /* op(a) op(b) */
 void bs_put_column_sums(bs_handler *h, bs_write write, const bs_array *a,
@@ -52,5 +60,13 @@ void bs_activate_deriv(bs_handler *h, int activation, const bs_array *y, const b
                        const bs_array *dx);
 void bs_put_activate_deriv(bs_handler *h, bs_write write, int activation, const bs_array *y,
                            const bs_array *dy, const bs_array *dx);
+
+/* ---- probabilities ---- */
+
+void bs_one_minus(bs_handler *h, const bs_array *a, const bs_array *out); /* 1 - a */
+
+/* out = t*ln(y) + (1-t)*ln(1-y), elementwise: the log-likelihood of targets t under probabilities
+ * y, of which y and 1-y are clipped to [1e-6, 1]. */
+void bs_log_likelihood(bs_handler *h, const bs_array *y, const bs_array *t, const bs_array *out);
 
 #endif

@@ -17,13 +17,7 @@ static bs_status setup(bs_layer *layer, void *state, bs_error *err)
     bs_shape x = layer->in.buffer[X].shape, one = x;
     (void)state;
     one.dim[one.ndim - 1] = 1;
-    if (!bs_shape_equal(&layer->in.buffer[TARGETS].shape, &one)) {
-        char got[120], wanted[120];
-        bs_shape_text(got, sizeof got, &layer->in.buffer[TARGETS].shape);
-        bs_shape_text(wanted, sizeof wanted, &one);
-        return bs_fail(err, BS_LAYER,
-                       "input 'targets' has shape %s, expected %s: one class id each", got, wanted);
-    }
+    BS_TRY(bs_want_shape(layer, TARGETS, &one, "one class id each", err));
     BS_TRY(bs_add_output(layer, "predictions", x, err));
     BS_TRY(bs_add_output(layer, "loss", one, err));
     x.backward_only = 1;

@@ -12,14 +12,9 @@ static const bs_port inputs[] = {
 
 static bs_status setup(bs_layer *layer, void *state, bs_error *err)
 {
-    const bs_shape x = layer->in.buffer[X].shape, *targets = &layer->in.buffer[TARGETS].shape;
+    const bs_shape x = layer->in.buffer[X].shape;
     (void)state;
-    if (!bs_shape_equal(&x, targets)) {
-        char got[120], wanted[120];
-        bs_shape_text(got, sizeof got, targets);
-        bs_shape_text(wanted, sizeof wanted, &x);
-        return bs_fail(err, BS_LAYER, "input 'targets' has shape %s, expected %s", got, wanted);
-    }
+    BS_TRY(bs_want_shape(layer, TARGETS, &x, "that of 'default'", err));
     BS_TRY(bs_add_output(layer, "predictions", x, err));
     BS_TRY(bs_add_output(layer, "loss", x, err));
     return bs_add_internal(layer, "diff", x, err);

@@ -100,7 +100,7 @@ BS_TEST(handler_error_is_sticky)
     const bs_array matrix = bs_array_packed(out, BS_F32, 2, (const int64_t[]){2, 2});
     bs_binarize_v(&f.h, &ids, &matrix);
     CHECK(f.h.error.code == BS_INDEX);
-    CHECK_TEXT(f.h.error.text, "target id 5 in row 1 is out of range [0, 2)");
+    CHECK_TEXT(f.h.error.text, "id 5 in row 1 is out of range [0, 2)");
     out[0] = 7;
     bs_fill(&f.h, &matrix, 1.0);
     CHECK(out[0] == 7); /* nothing happens any more */
@@ -241,6 +241,8 @@ static void run_fusions(fixture *f, fusion_data *d)
         bs_linear_act(&f->h, &x, &w, &bias, &y, activation);
     bs_softmax_ce(&f->h, &y, &targets, &p, &loss);
     bs_softmax_ce_deriv(&f->h, &p, &targets, &loss, &y);
+    bs_embed(&f->h, &p, &targets, &y);
+    bs_embed_add(&f->h, &targets, &y, &p);
     bs_dropout(&f->h, 0.25, &flat_y, &flat_p, &flat_y);
     bs_sgd_step(&f->h, 0.1, &flat_y, &flat_p, &flat_x);
     bs_momentum_step(&f->h, 0.1, 0.9, &flat_y, &flat_p, &flat_x);

@@ -13,6 +13,8 @@ void K(fill_table)(bs_device *device)
     ops->linear_act = K(linear_act);
     ops->softmax_ce = K(softmax_ce);
     ops->softmax_ce_deriv = K(softmax_ce_deriv);
+    ops->embed = K(embed);
+    ops->embed_add = K(embed_add);
     ops->dropout = K(dropout);
     ops->mult_sum_add_mm = K(mult_sum_add_mm);
     ops->lstm_forward = K(lstm_forward);
