@@ -14,7 +14,7 @@ typedef struct bs_node { /* a layer */
 
 typedef struct bs_edge { /* a connection */
     const char *start, *output, *end, *input;
-    int from, to; /* nodes; set by bs_wiring_create */
+    int from, to; /* nodes; set by bs_topology_sort */
 } bs_edge;
 
 typedef struct bs_graph {

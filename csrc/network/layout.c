@@ -298,25 +298,31 @@ static bs_status place_sources(builder *b, int *member)
     return BS_OK;
 }
 
-/* An input starts where the first of its sources does; the same for what flows back. */
-static void place_inputs(builder *b)
+/* An input starts where the first of its sources does; the same for what flows back. One without
+ * sources has memory of its own. */
+static void place_input(builder *b, int input, const bs_sources *s)
 {
     bs_layout *layout = b->layout;
-    for (int l = 0; l < b->wiring->n; l++)
-        for (int p = 0; p < b->wiring->layer[l].in.n; p++) {
-            const bs_sources *s = &b->wiring->sources[l][p];
-            const int input = bs_layout_leaf(layout, l, BS_INPUTS, p);
-            for (int back = 0; back < 2; back++) {
-                bs_leaf *view = &layout->leaf[back ? layout->partner[input] : input];
-                for (int k = 0; k < s->n; k++) {
-                    const int leaf = bs_source_leaf(layout, &s->source[k]);
-                    const bs_leaf *source = &layout->leaf[back ? layout->partner[leaf] : leaf];
-                    if (k == 0 || source->column < view->column)
-                        view->column = source->column;
-                    view->hub = source->hub;
-                }
-            }
+    for (int back = 0; back < 2; back++) {
+        const int leaf = back ? layout->partner[input] : input;
+        bs_leaf *view = &layout->leaf[leaf];
+        if (!s->n)
+            place_side_by_side(layout, 1, &leaf);
+        for (int k = 0; k < s->n; k++) {
+            const int from = bs_source_leaf(layout, &s->source[k]);
+            const bs_leaf *source = &layout->leaf[back ? layout->partner[from] : from];
+            if (k == 0 || source->column < view->column)
+                view->column = source->column;
+            view->hub = source->hub;
         }
+    }
+}
+
+static void place_inputs(builder *b)
+{
+    for (int l = 0; l < b->wiring->n; l++)
+        for (int p = 0; p < b->wiring->layer[l].in.n; p++)
+            place_input(b, bs_layout_leaf(b->layout, l, BS_INPUTS, p), &b->wiring->sources[l][p]);
 }
 
 /* Renumbers the hubs: by backward only, scale, first appearance. */

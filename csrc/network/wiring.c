@@ -1,138 +1,16 @@
-/* wiring.c - from names and connections to layers in order.
+/* wiring.c - from names and connections to layers in order, and the sources of their ports.
  *
- * Validation comes first and is about names alone; then layers are built in order, since the shapes
- * of a layer's inputs are those of outputs that stand before it. */
+ * Layers are built in the order of execution, since the shapes of a layer's inputs are those of
+ * outputs that stand before it. */
 #include "network/wiring.h"
 
 #include <stdio.h>
 #include <string.h>
 
+#include "network/topology.h"
+
 const char *const bs_category_names[BS_N_CATEGORIES] = {
     "inputs", "outputs", "parameters", "internals", "input_deltas", "output_deltas", "gradients"};
-
-/* ---- validation ---- */
-
-static bs_status resolve_edges(const bs_graph *graph, bs_error *err)
-{
-    for (int i = 0; i < graph->n_edges; i++) {
-        bs_edge *e = &graph->edges[i];
-        e->from = bs_graph_find(graph, e->start);
-        e->to = bs_graph_find(graph, e->end);
-        if (e->from < 0 || e->to < 0)
-            return bs_fail(err, BS_NETWORK, "connection %s.%s -> %s.%s: there is no layer '%s'",
-                           e->start, e->output, e->end, e->input, e->from < 0 ? e->start : e->end);
-    }
-    return BS_OK;
-}
-
-static bs_status check_input_layer(const bs_graph *graph, bs_error *err)
-{
-    const char *found = NULL;
-    for (int i = 0; i < graph->n_nodes; i++) {
-        if (!(graph->nodes[i].type->flags & BS_IS_INPUT))
-            continue;
-        if (found)
-            return bs_fail(err, BS_NETWORK,
-                           "there must be exactly one Input layer, found '%s' and '%s'", found,
-                           graph->nodes[i].name);
-        found = graph->nodes[i].name;
-    }
-    if (!found)
-        return bs_fail(err, BS_NETWORK,
-                       "there is no Input layer among the %d layers of the network",
-                       graph->n_nodes);
-    if (strcmp(found, "Input") != 0)
-        return bs_fail(err, BS_NETWORK, "the Input layer must be called 'Input', not '%s'", found);
-    for (int i = 0; i < graph->n_edges; i++)
-        if (strcmp(graph->edges[i].end, found) == 0)
-            return bs_fail(err, BS_NETWORK,
-                           "nothing can be wired into the Input layer, but '%s' is",
-                           graph->edges[i].start);
-    return BS_OK;
-}
-
-/* Every layer must be reachable from the first one, along connections in either direction. */
-static bs_status check_connected(const bs_graph *graph, int *seen, bs_error *err)
-{
-    int changed = 1;
-    memset(seen, 0, (size_t)graph->n_nodes * sizeof *seen);
-    seen[bs_graph_find(graph, "Input")] = 1;
-    while (changed) {
-        changed = 0;
-        for (int i = 0; i < graph->n_edges; i++) {
-            const bs_edge *e = &graph->edges[i];
-            if (seen[e->from] != seen[e->to])
-                seen[e->from] = seen[e->to] = changed = 1;
-        }
-    }
-    for (int i = 0; i < graph->n_nodes; i++)
-        if (!seen[i])
-            return bs_fail(err, BS_NETWORK, "layer '%s' is not connected to the Input layer",
-                           graph->nodes[i].name);
-    return BS_OK;
-}
-
-/* ---- order ---- */
-
-/* Follows successors that are not placed until a layer comes again. */
-static bs_status fail_with_cycle(const bs_graph *graph, const int *placed, int *seen, bs_error *err)
-{
-    char text[BS_ERROR_TEXT] = "";
-    int at = 0;
-    memset(seen, 0, (size_t)graph->n_nodes * sizeof *seen);
-    while (placed[at])
-        at++;
-    for (int lap = 0; lap < 2;
-         lap++) { /* the first lap finds a layer on the cycle, the second one names it */
-        const int start = at;
-        do {
-            const size_t used = strlen(text);
-            seen[at] = 1;
-            if (lap == 1)
-                snprintf(text + used, sizeof text - used, "%s -> ", graph->nodes[at].name);
-            int next = -1;
-            for (int i = 0; i < graph->n_edges && next < 0; i++)
-                if (graph->edges[i].from == at && !placed[graph->edges[i].to])
-                    next = graph->edges[i].to;
-            at = next;
-        } while (lap == 0 ? !seen[at] : at != start);
-    }
-    return bs_fail(err, BS_NETWORK, "the layers form a cycle: %.400s%s", text,
-                   graph->nodes[at].name);
-}
-
-/* order[] = nodes by depth counted from the sinks, ties by name. `waiting` and `level` are work
- * space for one int per node. */
-static bs_status sort_nodes(const bs_graph *graph, int *order, int *placed, int *waiting,
-                            int *level, bs_error *err)
-{
-    int n = 0;
-    for (int k = 0; k < graph->n_edges; k++)
-        waiting[graph->edges[k].from]++; /* for its successors to be placed */
-    while (n < graph->n_nodes) {
-        int n_level = 0;
-        for (int i = 0; i < graph->n_nodes; i++) {
-            if (placed[i] || waiting[i])
-                continue;
-            int k = n_level++; /* insert, names descending */
-            for (; k > 0 && strcmp(graph->nodes[level[k - 1]].name, graph->nodes[i].name) < 0; k--)
-                level[k] = level[k - 1];
-            level[k] = i;
-        }
-        if (n_level == 0)
-            return fail_with_cycle(graph, placed, level, err);
-        for (int k = 0; k < n_level; k++) {
-            placed[level[k]] = 1;
-            order[graph->n_nodes - 1 - n++] = level[k];
-        }
-        for (int k = 0; k < graph->n_edges; k++)
-            if (placed[graph->edges[k].to] == 1)
-                waiting[graph->edges[k].from]--;
-        for (int k = 0; k < n_level; k++)
-            placed[level[k]] = 2; /* its predecessors know */
-    }
-    return BS_OK;
-}
 
 /* ---- building ---- */
 
@@ -325,22 +203,71 @@ static bs_status build_layer(const bs_graph *graph, int i, int at, const int *po
 bs_status bs_wiring_create(bs_wiring *out, bs_arena *arena, const bs_graph *graph, bs_error *err)
 {
     const int n = graph->n_nodes;
-    int *order, *placed, *waiting, *work;
+    int *order, *position;
     *out = (bs_wiring){.n = n};
     BS_TRY(BS_ARENA_NEW(arena, &order, n, "a graph", err));
-    BS_TRY(BS_ARENA_NEW(arena, &placed, n, "a graph", err));
-    BS_TRY(BS_ARENA_NEW(arena, &waiting, n, "a graph", err));
-    BS_TRY(BS_ARENA_NEW(arena, &work, n, "a graph", err));
+    BS_TRY(BS_ARENA_NEW(arena, &position, n, "a graph", err));
     BS_TRY(BS_ARENA_NEW(arena, &out->layer, n, "layers", err));
     BS_TRY(BS_ARENA_NEW(arena, &out->sources, n, "ports", err));
-    BS_TRY(resolve_edges(graph, err));
-    BS_TRY(check_input_layer(graph, err));
-    BS_TRY(check_connected(graph, work, err));
-    BS_TRY(sort_nodes(graph, order, placed, waiting, work, err));
-    int *position = work;
+    BS_TRY(bs_topology_sort(graph, arena, order, err));
     for (int at = 0; at < n; at++)
         position[order[at]] = at;
     for (int at = 0; at < n; at++)
         BS_TRY(build_layer(graph, order[at], at, position, out, arena, err));
+    return BS_OK;
+}
+
+/* ---- of layers that are built already ---- */
+
+static int find_layer(const bs_wiring *wiring, const char *name)
+{
+    for (int l = 0; l < wiring->n; l++)
+        if (strcmp(wiring->layer[l].name, name) == 0)
+            return l;
+    return -1;
+}
+
+static bs_status add_edge(bs_wiring *wiring, bs_arena *arena, int n_edges, const bs_edge *e,
+                          bs_error *err)
+{
+    bs_source source = {.layer = find_layer(wiring, e->start)};
+    const int end = find_layer(wiring, e->end);
+    const int port = end < 0 ? -1 : bs_find_buffer(&wiring->layer[end].in, e->input);
+    if (source.layer < 0 || port < 0)
+        return bs_fail(err, BS_NETWORK, "connection %s.%s -> %s.%s: there is no %s", e->start,
+                       e->output, e->end, e->input,
+                       source.layer < 0 || end < 0 ? "such layer" : "such input");
+    BS_TRY(find_source(&wiring->layer[source.layer], e->output, &source, err));
+    bs_sources *sources = &wiring->sources[end][port];
+    if (!sources->source)
+        BS_TRY(BS_ARENA_NEW(arena, &sources->source, n_edges, "sources", err));
+    insert_source(wiring, sources, source);
+    return BS_OK;
+}
+
+bs_status bs_wiring_of_layers(bs_wiring *out, bs_arena *arena, int n, bs_layer *layers, int n_edges,
+                              const bs_edge *edges, bs_error *err)
+{
+    *out = (bs_wiring){.n = n, .layer = layers};
+    BS_TRY(BS_ARENA_NEW(arena, &out->sources, n, "ports", err));
+    for (int l = 0; l < n; l++)
+        BS_TRY(BS_ARENA_NEW(arena, &out->sources[l], layers[l].in.n, "ports", err));
+    for (int i = 0; i < n_edges; i++)
+        BS_TRY(add_edge(out, arena, n_edges, &edges[i], err));
+    for (int l = 0; l < n; l++)
+        for (int p = 0; p < layers[l].in.n; p++) {
+            const bs_buffer *port = &layers[l].in.buffer[p];
+            bs_shape shape = port->shape;
+            if (out->sources[l][p].n)
+                BS_TRY(
+                    join_shapes(out, layers[l].name, port->name, &out->sources[l][p], &shape, err));
+            if (!bs_shape_equal(&shape, &port->shape)) {
+                char got[120], wanted[120];
+                bs_shape_text(got, sizeof got, &shape);
+                bs_shape_text(wanted, sizeof wanted, &port->shape);
+                return bs_fail(err, BS_NETWORK, "input '%s' of layer '%s' gets %s, expected %s",
+                               port->name, layers[l].name, got, wanted);
+            }
+        }
     return BS_OK;
 }

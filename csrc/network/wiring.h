@@ -34,12 +34,15 @@ typedef struct bs_wiring {
     bs_sources **sources; /* [layer][port] */
 } bs_wiring;
 
-/* Validates the graph, orders it (by topological depth counted from the sinks, ties by name) and
- * builds the layers, everything in `arena`. BS_NETWORK: not exactly one Input layer or one of
- * another name, something wired into it, a connection to nothing, a cycle, several parts, sources
- * of one port that do not fit together. BS_KEY: an internal without a partner dNAME wired as an
- * output. BS_LAYER: see bs_layer_create. */
+/* Orders the graph (see bs_topology_sort) and builds the layers, everything in `arena`. BS_NETWORK:
+ * the graph makes no network, or sources of one port do not fit together. BS_KEY: an internal
+ * without a partner dNAME wired as an output. BS_LAYER: see bs_layer_create. */
 bs_status bs_wiring_create(bs_wiring *out, bs_arena *arena, const bs_graph *graph, bs_error *err);
+
+/* The wiring of layers that are built already (borrowed), in the order in which they are given. A
+ * port need not have a source. BS_NETWORK: a connection to nothing, shapes that do not fit. */
+bs_status bs_wiring_of_layers(bs_wiring *out, bs_arena *arena, int n, bs_layer *layers, int n_edges,
+                              const bs_edge *edges, bs_error *err);
 
 /* Order of the paths "LAYER.CATEGORY.NAME" of two leaves, as strcmp would tell it. */
 typedef struct bs_path {
