@@ -32,11 +32,17 @@ static void forward(bs_handler *h, const void *state, const bs_io *io)
     bs_merge_tt(h, &io->in[A], &io->in[B], &io->out[Y]);
 }
 
+/* The operation adds to both; with BS_SKIP the sum goes where nobody looks. */
+static void start_sum(bs_handler *h, bs_write write, const bs_array *sum)
+{
+    bs_put_nothing(h, write == BS_SKIP ? BS_SET : write, sum);
+}
+
 static void backward(bs_handler *h, const void *state, const bs_io *io)
 {
-    (void)state; /* with BS_SKIP the sums go where nobody looks */
-    bs_put_nothing(h, io->d_in_write[A], &io->d_in[A]);
-    bs_put_nothing(h, io->d_in_write[B], &io->d_in[B]);
+    (void)state;
+    start_sum(h, io->d_in_write[A], &io->d_in[A]);
+    start_sum(h, io->d_in_write[B], &io->d_in[B]);
     bs_split_add_tt(h, &io->d_out[Y], &io->d_in[A], &io->d_in[B]);
 }
 
