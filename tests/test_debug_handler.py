@@ -418,6 +418,29 @@ def test_layers_read_nothing_that_nobody_wrote(case):
     bench.net.backward_pass()
 
 
+@pytest.mark.parametrize('first', ['inputs_1', 'inputs_2'])
+@pytest.mark.parametrize('lean', [False, True], ids=['full', 'lean'])
+def test_both_ports_of_a_layer_may_read_the_same(first, lean):
+    second = {'inputs_1': 'inputs_2', 'inputs_2': 'inputs_1'}[first]
+    results = []
+    for prepare in (lambda net: net, on_debug):
+        inp = layers.Input({'default': ('T', 'B', 3)})
+        hidden, merge = layers.FullyConnected(2, name='H'), layers.Merge(name='M')
+        inp >> first - merge
+        inp >> hidden >> second - merge
+        inp >> second - merge
+        net = prepare(bs.Network.from_layer(merge >> layers.Loss()))
+        net.initialize(bs.Gaussian(), seed=1)
+        for _ in range(2):
+            net.provide_external_data({'default': random_batch((3,))['default']})
+            net.forward_pass()
+            net._core.skip_input_deltas = lean
+            net.backward_pass()
+        deltas = [] if lean else [bits(net.get('Input.output_deltas.default'))]
+        results.append([bits(net.get('gradients')), *deltas])
+    assert results[0] == results[1]
+
+
 def batch_net():
     net = classifier(layers.FullyConnected(5, activation='tanh', name='H'),
                      layers.BatchNorm(name='B'))
