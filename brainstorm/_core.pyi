@@ -78,6 +78,17 @@ class Handler:
     stream: RandomStream  # what generate_probability_mask and fill_gaussian draw from
     def is_fully_finite(self, a: np.ndarray) -> bool: ...
 
+class DebugHandler(Handler):
+    """A Handler that runs the operations of another one and checks every call, also in networks.
+
+    It shares the stream. ValueError or TypeError naming operation and argument: a wrong shape or
+    dtype, an output that overlaps another array, a number that is NaN, an array that holds NaN or
+    an infinity (before the operation: one that is read; after it: any). TypeError for a handler
+    that is a DebugHandler itself.
+    """
+
+    def __init__(self, handler: Handler) -> None: ...
+
 # ---- networks ----
 
 Factory = Callable[

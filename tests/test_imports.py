@@ -45,7 +45,8 @@ def test_everything_in_brainstorm_all():
     ('handlers.base_handler', 'Handler'),
     ('handlers.numpy_handler', 'NumpyHandler'),
     ('handlers.pycuda_handler', 'PyCudaHandler'),
-    ('handlers', 'NumpyHandler PyCudaHandler default_handler'),
+    ('handlers.debug_handler', 'DebugArray DebugHandler'),
+    ('handlers', 'DebugHandler NumpyHandler PyCudaHandler default_handler'),
     ('training', 'Trainer TrainingStepper SgdStepper MomentumStepper NesterovStepper Linear '
                  'Exponential MultiStep DecreaseAfterEpoch'),
     ('training.trainer', 'Trainer'), ('training.steppers', 'SgdStepper'),

@@ -173,7 +173,8 @@ def test_deltas_of_an_embedding_add_up_at_each_row_used():
 def test_ids_out_of_range_name_the_layer(type, kwargs, port, wrong):
     data = {'default': np.zeros((T, B, 4)), port: np.zeros((T, B, 1))}
     data[port][1, 0] = wrong
-    with pytest.raises(IndexError, match=r"layer 'L': id \S+ in row 2 is out of range \[0, 4\)"):
+    with pytest.raises(IndexError,
+                       match=r"layer 'L': \w+: id \S+ in row 2 is out of range \[0, 4\)"):
         Alone(type, kwargs, data).run()
 
 

@@ -60,6 +60,10 @@ class Handler(Describable):
         """Whether an array holds neither NaN nor an infinity."""
         raise NotImplementedError
 
+    def wrap_leaf(self, leaf):
+        """What `net.buffer` shows of an array of the engine: the array itself or a view of it."""
+        return leaf
+
     @property
     def act_func(self):
         """Dict from the names of activations to operations (x, y) that set y."""

@@ -77,7 +77,7 @@ class Network(Seedable, Describable):
                     lambda name=name: network().buffer[name])
             layers.append((name, kind, kwargs))
         self._core = _core.Network(layers, connections, self._handler, self.rnd.stream)
-        self.buffer = BufferView(self._core.tree, self._core.leaf)
+        self.buffer = BufferView(self._core.tree, _leaf_reader(self._core))
         self.layers = OrderedDict()
         for info in self._core.layer_infos():
             name = info['name']
@@ -364,8 +364,8 @@ class Network(Seedable, Describable):
         """
         context = {}
         last = self._core.time_steps
-        for layer, kind, name, leaf in self._core.context_leaves():
-            state = self.handler.get_numpy_copy(self._core.leaf(leaf)[last - 1:last])
+        for layer, kind, name, _ in self._core.context_leaves():
+            state = self.handler.get_numpy_copy(self.buffer[layer][kind][name][last - 1:last])
             context.setdefault(layer, {}).setdefault(kind, {})[name] = state
         return context
 
@@ -415,6 +415,11 @@ class Network(Seedable, Describable):
         return f"<Network of {len(self.architecture)} layers: {', '.join(self.architecture)}>"
 
 
+def _leaf_reader(core):
+    """A function that gives the array of a leaf as the handler in use shows it."""
+    return lambda leaf: core.handler.wrap_leaf(core.leaf(leaf))
+
+
 def _open_handler(description):
     """The described handler, or a NumpyHandler of the same dtype if it cannot be opened here."""
     try:
@@ -422,6 +427,8 @@ def _open_handler(description):
     except (ImportError, RuntimeError) as error:
         warnings.warn(f"{description.get('@type')} cannot be opened ({error}); "
                       "a NumpyHandler of the same dtype takes its place")
+        while 'handler' in description:  # a DebugHandler has the dtype of what it wraps
+            description = description['handler']
         return create_from_description(
             {'@type': 'NumpyHandler', 'dtype': description.get('dtype', 'float32')})
 

@@ -7,7 +7,7 @@
  *
  * An operation returns nothing. A failure (no memory for scratch, an id out of range, a lost
  * device) is stored in the handle, and from then on every forwarder bs_<operation> does nothing, so
- * callers check once, at the end. */
+ * callers check once, at the end. An error about an argument begins with the operation's name. */
 #ifndef BS_HANDLERS_HANDLER_H
 #define BS_HANDLERS_HANDLER_H
 

@@ -20,6 +20,7 @@ typedef enum bs_arg_kind {
 typedef struct bs_arg_info {
     const char *name;
     bs_arg_kind kind;
+    int may_be_missing; /* without memory (data NULL) it is left out */
 } bs_arg_info;
 
 enum { BS_MAX_ARGS = 12 };
@@ -31,6 +32,14 @@ typedef union bs_value {
     int64_t integer; /* BS_ARG_INT, FLAG, AXIS, ACTIVATION */
     int64_t pair[2];
 } bs_value;
+
+/* The same, in the order of the C signatures. */
+typedef struct bs_operands {
+    const bs_array *array[BS_MAX_ARGS];
+    double number[2];
+    int integer[2];
+    bs_window window;
+} bs_operands;
 
 typedef struct bs_op_info {
     const char *name, *formula;
@@ -53,6 +62,10 @@ typedef enum bs_op_id {
 #include "handlers/ops.def"
     BS_N_OPS
 } bs_op_id;
+
+/* One order from the other. The operands point into the values, the values hold copies. */
+bs_operands bs_operands_of(const bs_op_info *op, const bs_value *values);
+void bs_values_of(bs_value *values, const bs_op_info *op, const bs_operands *operands);
 
 /* The rule of the row, and: no output overlaps another array, unless it is the very same view and
  * the operation works in place (rule `same`, `mv` and `mv_full`). */

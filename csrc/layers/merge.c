@@ -32,12 +32,24 @@ static void forward(bs_handler *h, const void *state, const bs_io *io)
     bs_merge_tt(h, &io->in[A], &io->in[B], &io->out[Y]);
 }
 
+/* Where the operation adds the deltas of a port; it takes both, so one to be skipped is scratch. */
+static bs_array start_sum(bs_handler *h, bs_write write, const bs_array *d_in)
+{
+    const bs_array sum = write == BS_SKIP ? bs_scratch_like(h, d_in) : *d_in;
+    bs_put_nothing(h, write == BS_SKIP ? BS_SET : write, &sum);
+    return sum;
+}
+
 static void backward(bs_handler *h, const void *state, const bs_io *io)
 {
-    (void)state; /* with BS_SKIP the sums go where nobody looks */
-    bs_put_nothing(h, io->d_in_write[A], &io->d_in[A]);
-    bs_put_nothing(h, io->d_in_write[B], &io->d_in[B]);
-    bs_split_add_tt(h, &io->d_out[Y], &io->d_in[A], &io->d_in[B]);
+    (void)state;
+    if (io->d_in_write[A] == BS_SKIP && io->d_in_write[B] == BS_SKIP)
+        return;
+    const bs_mark mark = bs_scratch_mark(h);
+    const bs_array d_a = start_sum(h, io->d_in_write[A], &io->d_in[A]);
+    const bs_array d_b = start_sum(h, io->d_in_write[B], &io->d_in[B]);
+    bs_split_add_tt(h, &io->d_out[Y], &d_a, &d_b);
+    bs_scratch_release(h, mark);
 }
 
 const bs_layer_type bs_layer_merge = {

@@ -244,8 +244,14 @@ static bs_status set_states(bs_network *net, int n, const bs_state_before *state
         if (given->dtype != slot.dtype)
             return bs_fail(err, BS_STATE, "the network's handler has changed under its context");
         bs_copy_to(&net->handler, given, &slot);
+        if (net->handler.error.code != BS_OK) {
+            bs_error_prefix(&net->handler.error, "the context of %s.%s.%s",
+                            net->wiring.layer[l->layer].name, bs_category_names[l->category],
+                            l->name);
+            break;
+        }
     }
-    return BS_OK;
+    return take_error(net, err);
 }
 
 bs_status bs_network_forward(bs_network *net, bs_pass pass, int n_states,

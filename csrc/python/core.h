@@ -42,6 +42,10 @@ int bs_is_handler(PyObject *value);
 bs_device *bs_handler_device(
     PyObject *handler); /* borrowed; TypeError and NULL for other objects */
 
+/* ---- debug_handler.c: DebugHandler ---- */
+
+int bs_debug_handler_type_add(PyObject *module);
+
 /* ---- convert.c ---- */
 
 /* A live ndarray of memory that the host can read and write; it keeps the block (NULL: nothing)

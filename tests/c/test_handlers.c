@@ -100,7 +100,7 @@ BS_TEST(handler_error_is_sticky)
     const bs_array matrix = bs_array_packed(out, BS_F32, 2, (const int64_t[]){2, 2});
     bs_binarize_v(&f.h, &ids, &matrix);
     CHECK(f.h.error.code == BS_INDEX);
-    CHECK_TEXT(f.h.error.text, "id 5 in row 1 is out of range [0, 2)");
+    CHECK_TEXT(f.h.error.text, "binarize_v: id 5 in row 1 is out of range [0, 2)");
     out[0] = 7;
     bs_fill(&f.h, &matrix, 1.0);
     CHECK(out[0] == 7); /* nothing happens any more */

@@ -63,7 +63,8 @@ static void ce_deriv_row(void *job, int64_t row)
     dx[(int64_t)id] = (p_id - 1) * dloss;
 }
 
-static void ce(bs_handler *h, row_job_function *f, bs_a_ x, bs_a_ targets, bs_a_ p, bs_a_ losses)
+static void ce(bs_handler *h, const char *op, row_job_function *f, bs_a_ x, bs_a_ targets, bs_a_ p,
+               bs_a_ losses)
 {
     ce_job j = {.x = rows_of(x),
                 .p = rows_of(p),
@@ -72,17 +73,17 @@ static void ce(bs_handler *h, row_job_function *f, bs_a_ x, bs_a_ targets, bs_a_
                 .lowest = INT64_MAX};
     K(each_row)(f, &j, j.x.rows, j.x.n * MATHS_COST);
     if (j.lowest != INT64_MAX)
-        K(fail_id)(h, *element(targets, j.lowest), j.lowest, j.x.n);
+        K(fail_id)(h, op, *element(targets, j.lowest), j.lowest, j.x.n);
 }
 
 void K(softmax_ce)(bs_handler *h, bs_a_ x, bs_a_ targets, bs_a_ p, bs_a_ loss)
 {
-    ce(h, ce_row, x, targets, p, loss);
+    ce(h, "softmax_ce", ce_row, x, targets, p, loss);
 }
 
 void K(softmax_ce_deriv)(bs_handler *h, bs_a_ p, bs_a_ targets, bs_a_ dloss, bs_a_ dx)
 {
-    ce(h, ce_deriv_row, p, targets, dx, dloss);
+    ce(h, "softmax_ce_deriv", ce_deriv_row, p, targets, dx, dloss);
 }
 
 /* ---- dropout ---- */

@@ -5,10 +5,10 @@
 
 #include "handlers/cpu/kernels.h"
 
-void K(fail_id)(bs_handler *h, real id, int64_t row, int64_t n)
+void K(fail_id)(bs_handler *h, const char *op, real id, int64_t row, int64_t n)
 {
-    bs_fail(&h->error, BS_INDEX, "id %.9g in row %lld is out of range [0, %lld)", (double)id,
-            (long long)row, (long long)n);
+    bs_fail(&h->error, BS_INDEX, "%s: id %.9g in row %lld is out of range [0, %lld)", op,
+            (double)id, (long long)row, (long long)n);
 }
 
 typedef struct ids_job {
@@ -34,7 +34,7 @@ void K(binarize_v)(bs_handler *h, bs_a_ v, bs_a_ out)
     ids_job j = {.v = *v, .out = bs_matrix(out, 1), .lowest = INT64_MAX};
     K(each_row)(binarize_row, &j, j.out.dim[0], j.out.dim[1]);
     if (j.lowest != INT64_MAX)
-        K(fail_id)(h, *element(v, j.lowest), j.lowest, j.out.dim[1]);
+        K(fail_id)(h, "binarize_v", *element(v, j.lowest), j.lowest, j.out.dim[1]);
 }
 
 static void index_row(void *job, int64_t row)
@@ -52,7 +52,7 @@ void K(index_m_by_v)(bs_handler *h, bs_a_ m, bs_a_ v, bs_a_ out)
     ids_job j = {.m = bs_matrix(m, 1), .v = *v, .out = *out, .lowest = INT64_MAX};
     K(each_row)(index_row, &j, j.m.dim[0], MATHS_COST);
     if (j.lowest != INT64_MAX)
-        K(fail_id)(h, *element(v, j.lowest), j.lowest, j.m.dim[1]);
+        K(fail_id)(h, "index_m_by_v", *element(v, j.lowest), j.lowest, j.m.dim[1]);
 }
 
 /* ---- rows of a table ---- */
@@ -89,7 +89,7 @@ void K(embed)(bs_handler *h, bs_a_ w, bs_a_ ids, bs_a_ out)
     table_job j = table_job_of(ids, out, w);
     K(each_row)(embed_row, &j, j.rows.dim[0], j.rows.dim[1]);
     if (j.lowest != INT64_MAX)
-        K(fail_id)(h, *element(ids, j.lowest), j.lowest, j.table.dim[0]);
+        K(fail_id)(h, "embed", *element(ids, j.lowest), j.lowest, j.table.dim[0]);
 }
 
 enum { STRIP = 64 }; /* columns that one task adds for all ids: so their order is always the same */
@@ -117,5 +117,5 @@ void K(embed_add)(bs_handler *h, bs_a_ ids, bs_a_ d_out, bs_a_ d_w)
     table_job j = table_job_of(ids, d_out, d_w);
     K(each_row)(embed_add_strip, &j, div_up(j.table.dim[1], STRIP), j.rows.dim[0] * STRIP);
     if (j.lowest != INT64_MAX)
-        K(fail_id)(h, *element(ids, j.lowest), j.lowest, j.table.dim[0]);
+        K(fail_id)(h, "embed_add", *element(ids, j.lowest), j.lowest, j.table.dim[0]);
 }

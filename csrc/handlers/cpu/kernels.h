@@ -59,7 +59,7 @@ static inline int is_id(real x, int64_t n)
     return x >= 0 && x < (real)n && x == (real)(int64_t)x;
 }
 
-void K(fail_id)(bs_handler *h, real id, int64_t row, int64_t n); /* sets BS_INDEX */
+void K(fail_id)(bs_handler *h, const char *op, real id, int64_t row, int64_t n); /* sets BS_INDEX */
 
 /* ---- products ---- */
 

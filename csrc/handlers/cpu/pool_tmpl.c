@@ -120,7 +120,8 @@ void K(maxpool2d_backward_batch)(bs_handler *h, bs_a_ inputs, bs_a_ outputs, bs_
     (void)inputs, (void)outputs;
     K(each_row)(max_back_image, &j, j.out.n, 4 * j.out.h * j.out.w * j.out.c);
     if (j.lowest != INT64_MAX)
-        bs_fail(&h->error, BS_INDEX, "argmax of image %lld is out of range [-1, %lld)",
+        bs_fail(&h->error, BS_INDEX,
+                "maxpool2d_backward_batch: argmax of image %lld is out of range [-1, %lld)",
                 (long long)j.lowest, (long long)(j.in.h * j.in.w * j.in.c));
 }
 

@@ -1,0 +1,78 @@
+"""What all hooks are made of, and how they find logs."""
+
+from brainstorm.describable import Describable
+from brainstorm.utils import check_number, get_by_path, list_names
+
+__all__ = ['Hook', 'check_criterion', 'find_log']
+
+
+class Hook(Describable):
+    """Base class of hooks; see `brainstorm.hooks` for the arguments.
+
+    Attributes:
+        __name__ (str): key in the trainer; it need not be an identifier.
+        priority (int): position in the trainer, from 1; 0 outside of one.
+        run_verbosity (bool): whether to print, valid from `start` on.
+    """
+
+    __undescribed__ = {'__name__': '', 'run_verbosity': False}
+    __default_values__ = {'timescale': 'epoch', 'interval': 1, 'verbose': None}
+    _not_pickled = ()
+
+    def __init__(self, name=None, timescale='epoch', interval=1, verbose=None):
+        if timescale not in ('epoch', 'update'):
+            raise ValueError(f"{type(self).__name__}: timescale must be 'epoch' or 'update', "
+                             f"got {timescale!r}")
+        self.__name__ = type(self).__name__ if name is None else name
+        self.timescale = timescale
+        self.interval = check_number(type(self).__name__, 'interval', interval, 1, integer=True)
+        self.verbose = verbose
+        self.priority = 0
+        self.run_verbosity = False
+
+    @classmethod
+    def __new_from_description__(cls, description):
+        hook = super().__new_from_description__(
+            {name: value for name, value in description.items() if name != 'priority'})
+        hook.__name__ = cls.__name__
+        hook.priority = description.get('priority', 0)
+        return hook
+
+    def start(self, net, stepper, verbose, named_data_iters):
+        """Called before a training with the trainer's verbosity and all iterators by name."""
+        self.run_verbosity = verbose if self.verbose is None else self.verbose
+
+    def __call__(self, epoch_nr, update_nr, net, stepper, logs):
+        """Act, and return what is to be logged, or raise StopIteration to stop the training."""
+        raise NotImplementedError(f"{type(self).__name__} does not define __call__")
+
+    def message(self, text):
+        """Print the text if this hook is verbose."""
+        if self.run_verbosity:
+            print(f"{self.__name__} >> {text}")
+
+    def __getstate__(self):
+        return {name: value for name, value in vars(self).items()
+                if name not in self._not_pickled}
+
+
+def find_log(hook, logs, log_name, epoch_nr):
+    """The list of all entries of a log; empty if there is none yet before the first epoch."""
+    try:
+        log = get_by_path(logs, log_name)
+    except KeyError as error:
+        if epoch_nr == 0:
+            return []
+        raise KeyError(f"{hook.__name__}: there is no log {log_name!r}: "
+                       f"{error.args[0]}") from None
+    if not isinstance(log, list):
+        raise KeyError(f"{hook.__name__}: {log_name!r} is a group of logs; "
+                       + list_names('it holds', '', log))
+    return log
+
+
+def check_criterion(hook, criterion):
+    if criterion not in ('min', 'max'):
+        raise ValueError(f"{type(hook).__name__}: criterion must be 'min' or 'max', "
+                         f"got {criterion!r}")
+    return criterion

@@ -1,0 +1,109 @@
+"""Hooks that stop the training."""
+
+import math
+
+import numpy as np
+
+from brainstorm.describable import DescribedByArguments
+from brainstorm.hooks.base import Hook, check_criterion, find_log
+from brainstorm.utils import check_number
+
+__all__ = ['EarlyStopper', 'StopAfterEpoch', 'StopAfterThresholdReached', 'StopOnNan']
+
+
+class EarlyStopper(Hook, DescribedByArguments):
+    """Stops the training when a log has not improved for some time.
+
+    Args:
+        log_name (str): the log to watch. Its hook should have the same timescale and interval.
+        patience (int): how many entries may follow the best one, default 1.
+        criterion (str): 'min' (default) or 'max': which values are good.
+    """
+
+    __default_values__ = {'patience': 1}
+
+    def __init__(self, log_name, patience=1, criterion='min', name=None, timescale='epoch',
+                 interval=1, verbose=None):
+        super().__init__(name, timescale, interval, verbose)
+        self.log_name = log_name
+        self.patience = check_number('EarlyStopper', 'patience', patience, 0)
+        self.criterion = check_criterion(self, criterion)
+
+    def __call__(self, epoch_nr, update_nr, net, stepper, logs):
+        log = find_log(self, logs, self.log_name, epoch_nr)
+        if not log:
+            return
+        worst = math.inf if self.criterion == 'min' else -math.inf
+        values = np.array([worst if math.isnan(value) else value for value in log])
+        best = values.argmin() if self.criterion == 'min' else values.argmax()
+        if len(log) > best + self.patience:
+            self.message(f"{self.log_name} has not improved since entry {best}: stopping")
+            raise StopIteration
+
+
+class StopAfterEpoch(Hook, DescribedByArguments):
+    """Stops the training after `max_epochs` epochs, counted over all calls of `train`."""
+
+    def __init__(self, max_epochs, name=None, timescale='epoch', interval=1, verbose=None):
+        super().__init__(name, timescale, interval, verbose)
+        self.max_epochs = check_number('StopAfterEpoch', 'max_epochs', max_epochs, 0)
+
+    def __call__(self, epoch_nr, update_nr, net, stepper, logs):
+        if epoch_nr >= self.max_epochs:
+            self.message(f"epoch {epoch_nr} was the last: stopping")
+            raise StopIteration
+
+
+class StopAfterThresholdReached(Hook, DescribedByArguments):
+    """Stops the training when a log has reached a threshold.
+
+    Args:
+        log_name (str): the log to watch.
+        threshold (float): the value to reach.
+        criterion (str): 'min' (default): an entry <= threshold stops; 'max': one >= threshold.
+    """
+
+    def __init__(self, log_name, threshold, criterion='min', name=None, timescale='epoch',
+                 interval=1, verbose=None):
+        super().__init__(name, timescale, interval, verbose)
+        self.log_name = log_name
+        self.threshold = check_number('StopAfterThresholdReached', 'threshold', threshold)
+        self.criterion = check_criterion(self, criterion)
+
+    def __call__(self, epoch_nr, update_nr, net, stepper, logs):
+        log = np.array(find_log(self, logs, self.log_name, epoch_nr))
+        if np.any(log <= self.threshold if self.criterion == 'min' else log >= self.threshold):
+            self.message(f"{self.log_name} has reached {self.threshold}: stopping")
+            raise StopIteration
+
+
+class StopOnNan(Hook, DescribedByArguments):
+    """Stops the training when there are NaNs or infinities.
+
+    Args:
+        logs_to_check (list[str]): logs whose entries are checked.
+        check_parameters (bool): check the parameters of the network.
+        check_training_loss (bool): check the rolling training loss.
+    """
+
+    def __init__(self, logs_to_check=(), check_parameters=True, check_training_loss=True,
+                 name=None, timescale='epoch', interval=1, verbose=None):
+        super().__init__(name, timescale, interval, verbose)
+        self.logs_to_check = [logs_to_check] if isinstance(logs_to_check, str) \
+            else list(logs_to_check)
+        self.check_parameters = check_parameters
+        self.check_training_loss = check_training_loss
+
+    def __call__(self, epoch_nr, update_nr, net, stepper, logs):
+        for log_name in self.logs_to_check:
+            self._check(log_name, np.isfinite(find_log(self, logs, log_name, epoch_nr)).all())
+        if self.check_parameters:
+            self._check('a parameter', net.handler.is_fully_finite(net.buffer['parameters']))
+        if self.check_training_loss:
+            losses = logs.get('rolling_training', {}).get('total_loss', [])
+            self._check('rolling_training.total_loss', np.isfinite(losses).all())
+
+    def _check(self, what, is_finite):
+        if not is_finite:
+            self.message(f"{what} is NaN or infinite: stopping")
+            raise StopIteration
