@@ -89,6 +89,70 @@ class DebugHandler(Handler):
 
     def __init__(self, handler: Handler) -> None: ...
 
+# ---- layers and memory by themselves ----
+
+class Layer:
+    """A built-in layer outside of any network, with memory of its own.
+
+    Raises LayerValidationError for kwargs and inputs that do not fit.
+    """
+
+    def __init__(
+        self, type_name: str, name: str, in_specs: dict[str, Spec], kwargs: dict[str, Any]
+    ) -> None: ...
+    @property
+    def info(self) -> dict[str, Any]: ...  # as an entry of Network.layer_infos()
+    @property
+    def leaves(self) -> list[tuple[int, str, str, Spec]]:
+        """(leaf, category, name, spec) of all buffers; category is 'inputs', 'outputs', ..."""
+
+    def forward(
+        self, handler: Handler, T: int, B: int, arrays: dict[int, np.ndarray], training: bool
+    ) -> dict[int, np.ndarray]:
+        """Copy the arrays in, run, and give copies of the same leaves back.
+
+        LayerValidationError for arrays of the wrong shape.
+        """
+
+    def backward(
+        self, handler: Handler, T: int, B: int, arrays: dict[int, np.ndarray]
+    ) -> dict[int, np.ndarray]:
+        """Likewise. Adds to deltas and gradients; differentiates the last forward pass."""
+
+Hub = tuple[int, bool, int, int, int, int, int]
+"""(scale, is_backward_only, context_size, n_sources, rank, pixels, columns).
+
+For each time step and sequence there are `pixels` rows of `columns` numbers; scale is 0 constant,
+1 batch, 2 time.
+"""
+
+def create_layout(
+    layers: list[tuple[str, dict[str, Spec], dict[str, Spec], dict[str, Spec], dict[str, Spec]]],
+    connections: list[tuple[str, str, str, str]],
+) -> tuple[list[Hub], list[tuple[Optional[str], str, str, Spec, int, int]]]:
+    """From (name, inputs, outputs, parameters, internals) to (hubs, leaves).
+
+    A leaf is (layer, category, name, spec, hub, first column); the first two are the root's
+    'parameters' and 'gradients'. NetworkValidationError if sources cannot be joined.
+    """
+
+class Buffers:
+    """The memory of a layout: leaves are (spec, hub, first column), as create_layout has them.
+
+    ValueError for hubs and leaves that do not fit together.
+    """
+
+    def __init__(
+        self, hubs: list[Hub], leaves: list[tuple[Spec, int, int]], handler: Handler
+    ) -> None: ...
+    @property
+    def time_steps(self) -> int: ...
+    @property
+    def batch_size(self) -> int: ...
+    def resize(self, T: int, B: int) -> None: ...
+    def set_handler(self, handler: Handler) -> None: ...
+    def leaf(self, index: int) -> np.ndarray: ...
+
 # ---- networks ----
 
 Factory = Callable[
@@ -146,7 +210,8 @@ class Network:
 
         {'name', 'type' (name of the built-in or None), 'object' (of a Factory or None), 'kwargs'
         (with defaults filled in), 'in_shapes', 'out_shapes', 'parameter_shapes',
-        'internal_shapes': {name: Spec}, 'without_gradient': tuple of parameter names}.
+        'internal_shapes': {name: Spec}, 'inputs_without_deltas', 'outputs_without_deltas' (whose
+        deltas the layer ignores), 'without_gradient' (parameters): tuples of names}.
         """
 
     def parameter_order(self) -> list[tuple[str, str]]:

@@ -5,6 +5,7 @@ Shapes are (T, B, ...): time steps, sequences, features; images are (T, B, heigh
 name is given, a layer is called like its type.
 """
 
+from brainstorm.layers.base_layer import builtin_layers
 from brainstorm.layers.recurrent import (
     Clockwork, ClockworkLstm, Gru, Lstm, LstmOpt, Recurrent)
 from brainstorm.structure.construction import ConstructionWrapper
@@ -262,3 +263,6 @@ def Loss(importance=1.0, name=None):
         importance (float): factor of this loss.
     """
     return ConstructionWrapper.create('Loss', name=name, importance=importance)
+
+
+globals().update(builtin_layers)  # FullyConnectedLayerImpl and so on

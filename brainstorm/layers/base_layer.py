@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from brainstorm import _core
 from brainstorm.structure.buffer_structure import BufferStructure, StructureTemplate
+from brainstorm.structure.layout import CATEGORIES
 from brainstorm.utils import LayerValidationError, list_names
 
 __all__ = ['BuiltinLayer', 'Layer', 'find_layer_type', 'get_layer_class_from_typename']
@@ -130,8 +131,8 @@ class Layer:
     def _check_structures(self, mapping):
         if not isinstance(mapping, Mapping) or not all(
                 isinstance(structure, BufferStructure) for structure in mapping.values()):
-            raise LayerValidationError(f"{self.name}: setup must return three mappings of names "
-                                       f"to BufferStructure, got {mapping!r}")
+            raise LayerValidationError(f"{self.name}: shapes must be mappings of names to "
+                                       f"BufferStructure, got {mapping!r}")
 
     def _check_names(self, attribute, kind, choices):
         names = getattr(self, attribute)
@@ -144,36 +145,94 @@ class Layer:
                                            + list_names(f'the {kind} are', name, choices))
 
 
-class BuiltinLayer:
-    """A built-in layer of a network: what it is and how it is wired. The engine computes it.
+class BuiltinLayer(Layer):
+    """Base class of the built-in layers, which the engine computes.
 
-    Attributes:
-        name (str), type (str): what it is called and the name of its type.
-        kwargs (dict): all arguments, also those left at their defaults.
-        in_shapes, out_shapes, parameter_shapes, internal_shapes (dict[str, BufferStructure]):
-            shapes of its buffers.
-        incoming, outgoing (set[Connection]): wires that end and that start here.
-        handler: what computes.
+    In a network the engine runs them without a call into Python. By themselves they can be run on a
+    view of buffers, as a network's `net.buffer[name]` or `BufferManager.views[name]`: everything is
+    copied in and out.
     """
 
-    def __init__(self, info, incoming, outgoing, handler):
-        self.name = info['name']
-        self.type = info['type']
+    type = None
+    """Name of the layer type, the class name without 'LayerImpl'."""
+
+    def __init__(self, name, in_shapes, incoming_connections, outgoing_connections, **kwargs):
+        self.name = name
+        self.incoming = incoming_connections
+        self.outgoing = outgoing_connections
+        self.handler = None
+        self._check_structures(in_shapes)
+        self._core = _core.Layer(self.type, name, {
+            port: structure.spec for port, structure in in_shapes.items()}, kwargs)
+        info = self._core.info
         self.kwargs = info['kwargs']
         self.in_shapes = structures_from_specs(info['in_shapes'])
         self.out_shapes = structures_from_specs(info['out_shapes'])
         self.parameter_shapes = structures_from_specs(info['parameter_shapes'])
         self.internal_shapes = structures_from_specs(info['internal_shapes'])
-        self.incoming = incoming
-        self.outgoing = outgoing
-        self.handler = handler
+        self.computes_no_input_deltas_for = info['inputs_without_deltas']
+        self.computes_no_gradients_for = info['without_gradient']
+        self.takes_no_output_deltas_from = info['outputs_without_deltas']
 
-    def set_handler(self, new_handler):
-        """Told by the network that it computes with this handler from now on."""
-        self.handler = new_handler
+    def forward_pass(self, buffers, training_pass=True):
+        """Set outputs and internals (and BatchNorm its running statistics)."""
+        self._run(buffers, ('inputs', 'outputs', 'parameters', 'internals'),
+                  ('outputs', 'parameters', 'internals'), training_pass)
+
+    def backward_pass(self, buffers):
+        """Add to the input deltas and to the gradients."""
+        self._run(buffers, CATEGORIES,
+                  ('internals', 'input_deltas', 'output_deltas', 'gradients'))
+
+    def _run(self, buffers, read, written, *training_pass):
+        if self.handler is None:
+            raise LayerValidationError(f"{self.name}: set_handler must come before a pass")
+        leaves, sizes = {}, {}
+        for leaf, category, name, (shape, context_size, is_backward_only) in self._core.leaves:
+            if category not in read or (is_backward_only and training_pass):
+                continue
+            leaves[leaf] = category, buffers[category][name]
+            if shape[0] == 'T':
+                sizes['T'] = leaves[leaf][1].shape[0] - context_size
+            if shape[0] in ('T', 'B'):
+                sizes['B'] = leaves[leaf][1].shape[shape.index('B')]
+        arrays = {leaf: self.handler.get_numpy_copy(array) for leaf, (_, array) in leaves.items()}
+        run = self._core.forward if training_pass else self._core.backward
+        results = run(self.handler, sizes.get('T', 1), sizes.get('B', 1), arrays, *training_pass)
+        for leaf, (category, array) in leaves.items():
+            if category in written:
+                self.handler.set_from_numpy(array, results[leaf])
 
     def __repr__(self):
         return f"<{self.type} layer {self.name!r}>"
+
+
+def _define_builtin(type_name, description):
+    """The class of a built-in layer."""
+    ports = {port: StructureTemplate(*(int(word) if word.isdigit() else word if word in 'TB' or
+                                       word == '...' else 'F' for word in template.split()))
+             for port, template in description['inputs']}
+    return type(type_name + 'LayerImpl', (BuiltinLayer,), {
+        '__doc__': f"The layer that `brainstorm.layers.{type_name}` describes, by itself.",
+        '__module__': __name__, 'type': type_name, 'expected_inputs': ports,
+        'expected_kwargs': tuple(description['options'])})
+
+
+builtin_layers = {type_name + 'LayerImpl': _define_builtin(type_name, description)
+                  for type_name, description in _core.layer_types.items()}
+"""The classes of the built-in layers by name."""
+
+
+def is_builtin(layer_class):
+    """Whether the engine runs layers of this class itself; a subclass is run by its own methods."""
+    return builtin_layers.get(layer_class.__name__) is layer_class
+
+
+def layer_from_info(info, incoming, outgoing):
+    """The object of a built-in layer that stands in a network."""
+    return builtin_layers[info['type'] + 'LayerImpl'](
+        info['name'], structures_from_specs(info['in_shapes']), incoming, outgoing,
+        **info['kwargs'])
 
 
 def structures_from_specs(specs):
@@ -184,7 +243,7 @@ def structures_from_specs(specs):
 
 
 def get_layer_class_from_typename(typename):
-    """The layer class that was defined last under this name, for example 'SquareLayerImpl'.
+    """The layer class that was defined last under this name, for example 'LstmLayerImpl'.
 
     Raises TypeError naming the classes that exist.
     """
@@ -195,17 +254,14 @@ def get_layer_class_from_typename(typename):
 
 
 def find_layer_type(name, type_name):
-    """The layer class or the name of the built-in that an architecture's '@type' stands for.
+    """The layer class that an architecture's '@type' stands for.
 
     Raises LayerValidationError naming the layer and the types that exist.
     """
-    type_name = _OLD_TYPE_NAMES.get(type_name, type_name)
-    if type_name + 'LayerImpl' in _layer_classes:
-        return _layer_classes[type_name + 'LayerImpl']
-    if type_name in _core.layer_types:
-        return type_name
-    types = sorted(set(_core.layer_types)
-                   | {class_name[:-len('LayerImpl')] for class_name in _layer_classes})
+    class_name = _OLD_TYPE_NAMES.get(type_name, type_name) + 'LayerImpl'
+    if class_name in _layer_classes:
+        return _layer_classes[class_name]
+    types = sorted(known[:-len('LayerImpl')] for known in _layer_classes)
     raise LayerValidationError(f"{name}: there is no layer type {type_name!r}; "
                                + list_names('there are', type_name, types))
 

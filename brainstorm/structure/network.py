@@ -12,7 +12,8 @@ from brainstorm.describable import Describable, create_from_description, get_des
 from brainstorm.handlers import default_handler
 from brainstorm.initializers import (
     as_initializer, evaluate_initializer, initializer_from_description)
-from brainstorm.layers.base_layer import BuiltinLayer, find_layer_type, python_layer_factory
+from brainstorm.layers.base_layer import (
+    find_layer_type, is_builtin, layer_from_info, python_layer_factory)
 from brainstorm.randomness import Seedable
 from brainstorm.structure.architecture import (
     generate_architecture, get_connections, get_layer_kwargs)
@@ -70,21 +71,23 @@ class Network(Seedable, Describable):
         layers = []
         for name, description in self.architecture.items():
             kwargs = get_layer_kwargs(description)
-            kind = find_layer_type(name, description['@type'])
-            if not isinstance(kind, str):
-                kind = python_layer_factory(
-                    kind, name, kwargs, *wires[name], self._handler,
+            layer_class = find_layer_type(name, description['@type'])
+            if is_builtin(layer_class):
+                made_by = layer_class.type
+            else:
+                made_by = python_layer_factory(
+                    layer_class, name, kwargs, *wires[name], self._handler,
                     lambda name=name: network().buffer[name])
-            layers.append((name, kind, kwargs))
+            layers.append((name, made_by, kwargs))
         self._core = _core.Network(layers, connections, self._handler, self.rnd.stream)
         self.buffer = BufferView(self._core.tree, _leaf_reader(self._core))
         self.layers = OrderedDict()
         for info in self._core.layer_infos():
             name = info['name']
-            self.layers[name] = info['object'] if info['type'] is None \
-                else BuiltinLayer(info, *wires[name], self._handler)
+            self.layers[name] = info['object'] or layer_from_info(info, *wires[name])
+            self.layers[name].set_handler(self._handler)
         self.loss_layers = [name for name, layer in self.layers.items()
-                            if isinstance(layer, BuiltinLayer) and layer.type == 'Loss']
+                            if is_builtin(type(layer)) and layer.type == 'Loss']
 
     # ---- making ----
 

@@ -71,6 +71,33 @@ static bs_status match_port(bs_layer *layer, const bs_port *port, int n, const b
     return bs_fail(err, BS_LAYER, "input '%s' is not connected", port->name);
 }
 
+static int has_positive_sizes(const bs_shape *shape)
+{
+    for (int i = 0; i < shape->ndim; i++)
+        if (shape->dim[i] < 1)
+            return 0;
+    return 1;
+}
+
+bs_status bs_check_shape(const char *what, const char *name, const bs_shape *shape, bs_error *err)
+{
+    const int most = shape->scale == BS_FIXED ? BS_MAX_NDIM : BS_MAX_FEATURES;
+    if (shape->ndim > most)
+        return bs_fail(err, BS_LAYER, "%s '%s' has %d feature dimensions, at most %d are possible",
+                       what, name, shape->ndim, most);
+    if (!has_positive_sizes(shape)) {
+        char text[120];
+        bs_shape_text(text, sizeof text, shape);
+        return bs_fail(err, BS_LAYER, "%s '%s' would have shape %s, sizes must be positive", what,
+                       name, text);
+    }
+    int64_t size = 1;
+    for (int i = 0; i < shape->ndim; i++)
+        if (__builtin_mul_overflow(size, shape->dim[i], &size) || size > BS_MAX_SIZE)
+            return bs_fail(err, BS_LAYER, "%s '%s' is too large for any memory", what, name);
+    return BS_OK;
+}
+
 static bs_status set_inputs(bs_layer *layer, int n, const bs_buffer *inputs, bs_error *err)
 {
     const bs_port none = {0}, *ports = layer->type->inputs ? layer->type->inputs : &none;
@@ -82,6 +109,7 @@ static bs_status set_inputs(bs_layer *layer, int n, const bs_buffer *inputs, bs_
     BS_TRY(BS_ARENA_NEW(layer->arena, &layer->in.buffer, n_ports, "ports", err));
     for (int i = 0; i < n; i++) {
         int known = 0;
+        BS_TRY(bs_check_shape("input", inputs[i].name, &inputs[i].shape, err));
         for (int p = 0; p < n_ports; p++)
             known |= strcmp(ports[p].name, inputs[i].name) == 0;
         if (!known)
@@ -94,31 +122,10 @@ static bs_status set_inputs(bs_layer *layer, int n, const bs_buffer *inputs, bs_
 
 /* ---- declarations ---- */
 
-static int has_positive_sizes(const bs_shape *shape)
-{
-    for (int i = 0; i < shape->ndim; i++)
-        if (shape->dim[i] < 1)
-            return 0;
-    return 1;
-}
-
 static bs_status declare(bs_layer *layer, bs_buffers_declared *list, const char *what,
                          const char *name, bs_shape shape, unsigned flags, bs_error *err)
 {
-    const int most = shape.scale == BS_FIXED ? BS_MAX_NDIM : BS_MAX_FEATURES;
-    if (shape.ndim > most)
-        return bs_fail(err, BS_LAYER, "%s '%s' has %d feature dimensions, at most %d are possible",
-                       what, name, shape.ndim, most);
-    if (!has_positive_sizes(&shape)) {
-        char text[120];
-        bs_shape_text(text, sizeof text, &shape);
-        return bs_fail(err, BS_LAYER, "%s '%s' would have shape %s, sizes must be positive", what,
-                       name, text);
-    }
-    int64_t size = 1;
-    for (int i = 0; i < shape.ndim; i++)
-        if (__builtin_mul_overflow(size, shape.dim[i], &size) || size > BS_MAX_SIZE)
-            return bs_fail(err, BS_LAYER, "%s '%s' is too large for any memory", what, name);
+    BS_TRY(bs_check_shape(what, name, &shape, err));
     if (bs_find_buffer(list, name) >= 0)
         return bs_fail(err, BS_LAYER, "there are two %ss called '%s'", what, name);
     if (!list->buffer)
@@ -136,6 +143,11 @@ static bs_status declare(bs_layer *layer, bs_buffers_declared *list, const char 
 bs_status bs_add_output(bs_layer *layer, const char *name, bs_shape shape, bs_error *err)
 {
     return declare(layer, &layer->out, "output", name, shape, 0, err);
+}
+
+bs_status bs_add_final_output(bs_layer *layer, const char *name, bs_shape shape, bs_error *err)
+{
+    return declare(layer, &layer->out, "output", name, shape, BS_NO_DELTA, err);
 }
 
 bs_status bs_add_parameter(bs_layer *layer, const char *name, bs_shape shape, unsigned flags,

@@ -50,7 +50,7 @@ enum {
 };
 /* flags of a port; of a parameter */
 enum {
-    BS_NO_DELTA = 1, /* nothing flows back */
+    BS_NO_DELTA = 1, /* nothing flows back (through the port, or from the output) */
     BS_OPTIONAL = 2, /* need not be wired; such ports stand last */
     BS_NO_GRADIENT = 1
 };
@@ -86,8 +86,9 @@ const bs_layer_type *bs_layer_type_find(const char *name);
 typedef struct bs_buffer {
     const char *name;
     bs_shape shape;
-    unsigned flags; /* inputs: BS_NO_DELTA, parameters: BS_NO_GRADIENT */
-    int strip;      /* internals: see bs_add_internal; 0: none */
+    unsigned
+        flags; /* inputs: those of the port, outputs: BS_NO_DELTA, parameters: BS_NO_GRADIENT */
+    int strip; /* internals: see bs_add_internal; 0: none */
 } bs_buffer;
 
 enum { BS_MAX_BUFFERS = 64 }; /* outputs, parameters or internals of one layer */
@@ -119,11 +120,17 @@ bs_status bs_layer_create(bs_layer *out, bs_arena *arena, const bs_layer_type *t
  * order of declaration; bs_strip() of kit.h sees them as one. They have one feature dimension, and
  * are all backward-only or none. */
 bs_status bs_add_output(bs_layer *layer, const char *name, bs_shape shape, bs_error *err);
+/* one whose deltas the layer ignores */
+bs_status bs_add_final_output(bs_layer *layer, const char *name, bs_shape shape, bs_error *err);
 bs_status bs_add_parameter(bs_layer *layer, const char *name, bs_shape shape, unsigned flags,
                            bs_error *err);
 bs_status bs_add_internal(bs_layer *layer, const char *name, bs_shape shape, bs_error *err);
 bs_status bs_add_internal_to_strip(bs_layer *layer, const char *name, bs_shape shape, int strip,
                                    bs_error *err);
+
+/* What a buffer's shape must be: BS_LAYER for more than BS_MAX_FEATURES dimensions (of a constant
+ * one BS_MAX_NDIM), sizes that are not positive, or too many numbers for any memory. */
+bs_status bs_check_shape(const char *what, const char *name, const bs_shape *shape, bs_error *err);
 
 /* Position of the buffer called `name`, or -1. */
 int bs_find_buffer(const bs_buffers_declared *list, const char *name);

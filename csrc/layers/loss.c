@@ -18,7 +18,7 @@ static bs_status setup(bs_layer *layer, void *state, bs_error *err)
 {
     loss *self = state;
     self->scale = layer->in.buffer[X].shape.scale;
-    return bs_add_output(layer, "loss", bs_fixed_1d(1), err);
+    return bs_add_final_output(layer, "loss", bs_fixed_1d(1), err);
 }
 
 /* dL/dx, the same for every element */

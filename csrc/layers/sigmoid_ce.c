@@ -17,7 +17,7 @@ static bs_status setup(bs_layer *layer, void *state, bs_error *err)
     bs_shape x = layer->in.buffer[X].shape;
     (void)state;
     BS_TRY(bs_want_shape(layer, TARGETS, &x, "that of 'default'", err));
-    BS_TRY(bs_add_output(layer, "predictions", x, err));
+    BS_TRY(bs_add_final_output(layer, "predictions", x, err));
     BS_TRY(bs_add_output(layer, "loss", x, err));
     x.backward_only = 1;
     return bs_add_internal(layer, "dcee", x, err);

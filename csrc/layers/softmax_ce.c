@@ -18,7 +18,7 @@ static bs_status setup(bs_layer *layer, void *state, bs_error *err)
     (void)state;
     one.dim[one.ndim - 1] = 1;
     BS_TRY(bs_want_shape(layer, TARGETS, &one, "one class id each", err));
-    BS_TRY(bs_add_output(layer, "predictions", x, err));
+    BS_TRY(bs_add_final_output(layer, "predictions", x, err));
     BS_TRY(bs_add_output(layer, "loss", one, err));
     x.backward_only = 1;
     return bs_add_internal(layer, "t_bin", x, err);

@@ -15,7 +15,7 @@ static bs_status setup(bs_layer *layer, void *state, bs_error *err)
     const bs_shape x = layer->in.buffer[X].shape;
     (void)state;
     BS_TRY(bs_want_shape(layer, TARGETS, &x, "that of 'default'", err));
-    BS_TRY(bs_add_output(layer, "predictions", x, err));
+    BS_TRY(bs_add_final_output(layer, "predictions", x, err));
     BS_TRY(bs_add_output(layer, "loss", x, err));
     return bs_add_internal(layer, "diff", x, err);
 }

@@ -231,3 +231,15 @@ PyObject *bs_packed_from_python(PyObject *value, bs_dtype dtype, bs_array *out)
     *out = bs_array_packed(PyArray_DATA((PyArrayObject *)array), dtype, ndim, dim);
     return array;
 }
+
+PyObject *bs_new_packed(const bs_array *like, bs_array *out)
+{
+    npy_intp dim[BS_MAX_NDIM];
+    for (int d = 0; d < like->ndim; d++)
+        dim[d] = (npy_intp)like->dim[d];
+    PyObject *array = PyArray_SimpleNew(like->ndim, dim, type_number((bs_dtype)like->dtype));
+    if (array)
+        *out = bs_array_packed(PyArray_DATA((PyArrayObject *)array), (bs_dtype)like->dtype,
+                               like->ndim, like->dim);
+    return array;
+}

@@ -55,9 +55,18 @@ PyObject *bs_array_to_numpy(const bs_array *array, bs_block *block);
 /* A C-contiguous ndarray of the dtype with the numbers of value, and *out as a view of it. */
 PyObject *bs_packed_from_python(PyObject *value, bs_dtype dtype, bs_array *out);
 
-/* ---- layer types, Network and Stepper ---- */
+/* A new packed ndarray of the shape and dtype of `like`, and *out as a view of it. */
+PyObject *bs_new_packed(const bs_array *like, bs_array *out);
+
+/* ---- layer types, Layer, Layout and Buffers, Network and Stepper ---- */
 
 int bs_layer_types_add(PyObject *module);
+int bs_lone_layer_type_add(PyObject *module);
+/* What a layer tells of itself, see _core.pyi; takes the reference to kwargs. `object`: what a
+ * factory made, or None. */
+PyObject *bs_layer_info(const bs_layer *layer, PyObject *object, PyObject *kwargs);
+int bs_create_layout_add(PyObject *module);
+int bs_buffers_type_add(PyObject *module);
 int bs_network_type_add(PyObject *module);
 int bs_is_network(PyObject *value);
 int bs_stepper_type_add(PyObject *module);

@@ -188,8 +188,9 @@ static int fill_module(PyObject *module)
         bs_debug_handler_type_add(module) < 0 ||
         bs_module_add(module, "operations", describe_operations()) < 0)
         return -1;
-    if (bs_layer_types_add(module) < 0 || bs_network_type_add(module) < 0 ||
-        bs_stepper_type_add(module) < 0)
+    if (bs_layer_types_add(module) < 0 || bs_lone_layer_type_add(module) < 0 ||
+        bs_create_layout_add(module) < 0 || bs_buffers_type_add(module) < 0 ||
+        bs_network_type_add(module) < 0 || bs_stepper_type_add(module) < 0)
         return -1;
     filled = 1;
     return 0;

@@ -94,32 +94,11 @@ static PyObject *made_by_factory(network_object *self, const bs_layer *layer)
     return NULL;
 }
 
-static PyObject *without_gradient(const bs_layer *layer)
-{
-    PyObject *names = PyList_New(0), *out;
-    for (int i = 0; names && i < layer->param.n; i++) {
-        PyObject *name = PyUnicode_FromString(layer->param.buffer[i].name);
-        if (!name ||
-            ((layer->param.buffer[i].flags & BS_NO_GRADIENT) && PyList_Append(names, name) < 0))
-            Py_CLEAR(names);
-        Py_XDECREF(name);
-    }
-    out = names ? PyList_AsTuple(names) : NULL;
-    Py_XDECREF(names);
-    return out;
-}
-
 static PyObject *layer_info(network_object *self, const bs_layer *layer)
 {
     PyObject *made = made_by_factory(self, layer);
-    PyObject *type = made ? Py_NewRef(Py_None) : PyUnicode_FromString(layer->type->name);
     PyObject *kwargs = made ? PyDict_New() : full_kwargs(self, layer);
-    return Py_BuildValue(
-        "{s:s,s:N,s:O,s:N,s:N,s:N,s:N,s:N,s:N}", "name", layer->name, "type", type, "object",
-        made ? PyTuple_GET_ITEM(made, 0) : Py_None, "kwargs", kwargs, "in_shapes",
-        bs_specs_to_python(&layer->in), "out_shapes", bs_specs_to_python(&layer->out),
-        "parameter_shapes", bs_specs_to_python(&layer->param), "internal_shapes",
-        bs_specs_to_python(&layer->inner), "without_gradient", without_gradient(layer));
+    return bs_layer_info(layer, made ? PyTuple_GET_ITEM(made, 0) : Py_None, kwargs);
 }
 
 PyObject *bs_network_layer_infos(network_object *self, PyObject *unused)
