@@ -40,6 +40,7 @@ MUTANTS = {
         'bs_lstm_backward_gates(h, state, io, &io->param[TIMING]);', '&io->d_param[4]'),
     'gru': negated_after('bs_dot_add_mm(h, &back, &r, dy_before, BS_NO_TRANS, BS_NO_TRANS);',
                          'dy_before'),
+    'reverse': negated_after('bs_reverse_steps(h, &io->d_out[Y], &mask, &part);', '&part'),
     'convolution2d': negated_after(
         'bs_activate_deriv(h, self->activation, &y, &dy, &dy);', '&dy'),
     'pooling2d': negated_after(

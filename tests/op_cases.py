@@ -1007,3 +1007,25 @@ class GruBackward(Case):
 
 CASES['gru_backward'] = GruBackward
 CASES['gru_backward_add'] = type('gru_backward_add', (GruBackward,), {'adds': 1})
+
+
+@case
+class reverse_steps(Case):
+    shapes = [(1, 1, 1), (1, 5, 3), (7, 1, 2), (6, 5, 4), (9, 4, 2, 3), (50, 30, 40)]
+    tolerance = 0
+
+    @staticmethod
+    def arguments(r, *shape):
+        return {
+            'x': r.standard_normal(shape),
+            'mask': (r.random(shape[:2] + (1,)) < 0.4) * 2.5,
+            'y': r.standard_normal(shape),
+        }
+
+    @staticmethod
+    def expected(a):
+        y = a['x'].copy()
+        for b, mask in enumerate(a['mask'][:, :, 0].T):
+            n = max(np.flatnonzero(mask), default=-1) + 1
+            y[:n, b] = a['x'][:n, b][::-1]
+        return {'y': y}

@@ -7,15 +7,15 @@ name is given, a layer is called like its type.
 
 from brainstorm.layers.base_layer import builtin_layers
 from brainstorm.layers.recurrent import (
-    Clockwork, ClockworkLstm, Gru, Lstm, LstmOpt, Recurrent)
+    Bidirectional, Clockwork, ClockworkLstm, Gru, Lstm, LstmOpt, Recurrent, Reverse)
 from brainstorm.structure.construction import ConstructionWrapper
 
 __all__ = [
-    'BatchNorm', 'BinomialCrossEntropy', 'Clockwork', 'ClockworkLstm', 'Convolution2D',
-    'DeltasScaling', 'Dropout', 'Elementwise', 'Embedding', 'FullyConnected', 'GlobalPooling2D',
-    'Gru', 'Highway', 'Input', 'L1Decay', 'L2Decay', 'LayerNorm', 'Loss', 'Lstm', 'LstmOpt', 'Mask',
-    'Merge', 'NoOp', 'Pooling2D', 'Recurrent', 'SigmoidCE', 'SoftmaxCE', 'SquaredDifference',
-    'SquaredError', 'SquaredLoss',
+    'BatchNorm', 'Bidirectional', 'BinomialCrossEntropy', 'Clockwork', 'ClockworkLstm',
+    'Convolution2D', 'DeltasScaling', 'Dropout', 'Elementwise', 'Embedding', 'FullyConnected',
+    'GlobalPooling2D', 'Gru', 'Highway', 'Input', 'L1Decay', 'L2Decay', 'LayerNorm', 'Loss', 'Lstm',
+    'LstmOpt', 'Mask', 'Merge', 'NoOp', 'Pooling2D', 'Recurrent', 'Reverse', 'SigmoidCE',
+    'SoftmaxCE', 'SquaredDifference', 'SquaredError', 'SquaredLoss',
 ]
 
 

@@ -4,9 +4,10 @@ x is the input of a step, flattened, y its output; y' and c' are those of the st
 the first step they are zero, or what `Network.forward_pass(context=...)` gives.
 """
 
-from brainstorm.structure.construction import ConstructionWrapper
+from brainstorm.structure.construction import BidirectionalWrapper, ConstructionWrapper
 
-__all__ = ['Clockwork', 'ClockworkLstm', 'Gru', 'Lstm', 'LstmOpt', 'Recurrent']
+__all__ = ['Bidirectional', 'Clockwork', 'ClockworkLstm', 'Gru', 'Lstm', 'LstmOpt', 'Recurrent',
+           'Reverse']
 
 
 def Recurrent(size, activation='tanh', name=None):
@@ -107,3 +108,37 @@ def ClockworkLstm(size, activation='tanh', name=None):
         activation (str): act.
     """
     return ConstructionWrapper.create('ClockworkLstm', name=name, size=size, activation=activation)
+
+
+def Reverse(name=None):
+    """Each sequence from its end to its beginning.
+
+    Inputs: default (T, B, ...), and, if wired, mask (T, B, 1): a sequence ends with its last step
+    whose mask is not 0, and the steps behind its end stay where they are. The mask gets no deltas.
+    """
+    return ConstructionWrapper.create('Reverse', name=name)
+
+
+def Bidirectional(layer):
+    """A recurrent layer that reads each sequence in both directions.
+
+    Makes two copies of `layer`, called NAME_forward and NAME_backward, of which the second sees the
+    steps in reverse; at each step the output is what the first has seen from the beginning and what
+    the second has seen from the end, joined along the last dimension. If the data have sequences of
+    different length, wire their mask to the input `mask`: sequences are then reversed by length.
+
+    Reference: M. Schuster and K. Paliwal, "Bidirectional Recurrent Neural Networks", IEEE
+    Transactions on Signal Processing 45, 1997.
+
+    Args:
+        layer: a layer that is not wired yet, for example `Lstm(100)`. It is not used itself.
+
+    Raises:
+        LayerValidationError: the layer is wired already.
+
+    Example:
+        >>> both = Bidirectional(Lstm(100))
+        >>> inp - 'mask' >> 'mask' - both
+        >>> inp >> both >> out
+    """
+    return BidirectionalWrapper(layer.layer)

@@ -5,6 +5,7 @@
 `'targets' - out - 'loss' >> loss` reads from left to right.
 """
 
+import copy
 import itertools
 import re
 
@@ -86,7 +87,9 @@ class ConstructionWrapper:
     def __rshift__(self, other):
         if not isinstance(other, ConstructionWrapper):
             raise TypeError(f"{self!r} can be wired to a layer only, not to {other!r}")
-        self.layer.connect(self.output_name, other.layer, other.input_name)
+        for start, output_name in self._exits():
+            for end, input_name in other._entries():
+                start.connect(output_name, end, input_name)
         return other
 
     def __sub__(self, output_name):
@@ -105,8 +108,59 @@ class ConstructionWrapper:
                              "it is no identifier")
         return ConstructionWrapper(self.layer, input_name, self.output_name)
 
+    def _entries(self):
+        """(LayerDetails, input name) of everything that wiring from the left reaches."""
+        return [(self.layer, self.input_name)]
+
+    def _exits(self):
+        """(LayerDetails, output name) of everything that wiring to the right leaves from."""
+        return [(self.layer, self.output_name)]
+
     def __repr__(self):
         return f"<Layer {self.layer.name!r} of type {self.layer.layer_type}>"
+
+
+class BidirectionalWrapper(ConstructionWrapper):
+    """Two copies of a layer that is not wired yet, one of which sees time reversed.
+
+    The input `default` leads to the layer NAME_forward and, by way of the `Reverse` layer
+    NAME_reversed_input, to NAME_backward, whose output the `Reverse` layer NAME_reverse turns back.
+    The output joins NAME_forward and NAME_reverse, in this order. An input `mask` leads to both
+    Reverse layers.
+    """
+
+    def __init__(self, pattern, input_name='default'):
+        name, kwargs = pattern.name, pattern.kwargs
+        if pattern.neighbours:
+            raise LayerValidationError(f"{name}: a layer that is wired already cannot be made "
+                                       "bidirectional")
+        forward = LayerDetails(pattern.layer_type, name + '_forward', kwargs)
+        backward = LayerDetails(pattern.layer_type, name + '_backward', kwargs)
+        reversed_input = LayerDetails('Reverse', name + '_reversed_input', {})
+        reverse = LayerDetails('Reverse', name + '_reverse', {})
+        reversed_input.connect('default', backward, 'default')
+        backward.connect('default', reverse, 'default')
+        super().__init__(forward, input_name)
+        self._ends = [forward, reverse]
+        self._inputs = {'default': [forward, reversed_input], 'mask': [reversed_input, reverse]}
+
+    def __sub__(self, output_name):
+        if output_name != 'default':
+            raise ValueError(f"{self!r} has only the output 'default', not {output_name!r}")
+        return self
+
+    def __rsub__(self, input_name):
+        if input_name not in self._inputs:
+            raise ValueError(f"{self!r} has the inputs 'default' and 'mask', not {input_name!r}")
+        other = copy.copy(self)
+        other.input_name = input_name
+        return other
+
+    def _entries(self):
+        return [(layer, self.input_name) for layer in self._inputs[self.input_name]]
+
+    def _exits(self):
+        return [(layer, 'default') for layer in self._ends]
 
 
 def check_layer_name(name, layer_type):

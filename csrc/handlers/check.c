@@ -212,6 +212,17 @@ bs_status bs_check_split(const bs_op_info *op, const bs_value *values, bs_error 
     return check_joined(op, values, "x", "out_a", "out_b", err);
 }
 
+bs_status bs_check_reverse(const bs_op_info *op, const bs_value *values, bs_error *err)
+{
+    const int x_at = position(op, "x");
+    const bs_array *x = &values[x_at].array;
+    if (x->ndim < 2)
+        return bad_shape(op, values, x_at, "(T, B, ...)", err);
+    BS_TRY(want_dims(op, values, position(op, "y"), x->ndim, x->dim, err));
+    return want_dims(op, values, position(op, "mask"), 3,
+                     (const int64_t[]){x->dim[0], x->dim[1], 1}, err);
+}
+
 bs_status bs_check_binarize(const bs_op_info *op, const bs_value *values, bs_error *err)
 {
     const int out_at = position(op, "out");

@@ -17,6 +17,7 @@ bs_check bs_check_sum;           /* out is a without the axis, which it may keep
 bs_check bs_check_broadcast;     /* out is a, whose axis has size 1, with another size there */
 bs_check bs_check_merge;         /* a (..., A), b (..., B), out (..., A + B) */
 bs_check bs_check_split;         /* x (..., A + B), out_a (..., A), out_b (..., B) */
+bs_check bs_check_reverse;       /* x and y (T, B, ...), mask (T, B, 1) */
 bs_check bs_check_binarize;      /* v (M, 1), out (M, N) */
 bs_check bs_check_index;         /* m (M, N), v and out (M, 1) */
 bs_check bs_check_embed;         /* w (V, N), ids (M, 1), out (M, N) */

@@ -54,8 +54,7 @@ void bs_fallback_softmax_ce_deriv(bs_handler *h, bs_a_ p, bs_a_ targets, bs_a_ d
 
 static bs_array one_hot(bs_handler *h, const bs_array *ids, int64_t n) /* (M, n), scratch */
 {
-    const bs_array shape = bs_array_packed(NULL, ids->dtype, 2, (const int64_t[]){ids->dim[0], n});
-    const bs_array out = bs_scratch_like(h, &shape);
+    const bs_array out = bs_scratch_array(h, 2, (const int64_t[]){ids->dim[0], n});
     bs_binarize_v(h, ids, &out);
     return out;
 }

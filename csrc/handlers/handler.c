@@ -177,6 +177,12 @@ bs_array bs_scratch_like(bs_handler *h, const bs_array *a)
     return out;
 }
 
+bs_array bs_scratch_array(bs_handler *h, int ndim, const int64_t *dim)
+{
+    const bs_array shape = bs_array_packed(NULL, h->dtype, ndim, dim);
+    return bs_scratch_like(h, &shape);
+}
+
 bs_block *bs_scratch_block(const bs_handler *h, const void *data)
 {
     const char *at = data;

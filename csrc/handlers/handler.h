@@ -139,7 +139,8 @@ typedef struct bs_mark {
 bs_mark bs_scratch_mark(const bs_handler *h);
 void bs_scratch_release(bs_handler *h, bs_mark mark);
 void *bs_scratch_take(bs_handler *h, size_t bytes);
-bs_array bs_scratch_like(bs_handler *h, const bs_array *a);        /* packed, same shape and lead */
+bs_array bs_scratch_like(bs_handler *h, const bs_array *a); /* packed, same shape and lead */
+bs_array bs_scratch_array(bs_handler *h, int ndim, const int64_t *dim); /* packed, lead 0 */
 bs_block *bs_scratch_block(const bs_handler *h, const void *data); /* that data lies in; borrowed */
 
 /* ---- forwarders: bs_add_tt(h, a, b, out) and so on ---- */

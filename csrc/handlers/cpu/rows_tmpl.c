@@ -1,5 +1,5 @@
-/* rows_tmpl.c - operations row by row, a row being the last dimension: softmax, merge and split;
- * and broadcast. */
+/* rows_tmpl.c - operations row by row, a row being the last dimension: softmax, merge and split,
+ * reversal; and broadcast. */
 #include <string.h>
 
 #include "handlers/cpu/kernels.h"
@@ -101,6 +101,46 @@ void K(split_add_tt)(bs_handler *h, bs_a_ x, bs_a_ out_a, bs_a_ out_b)
     three_rows j = {rows_of(out_a), rows_of(out_b), rows_of(x)};
     (void)h;
     K(each_row)(split_row, &j, j.whole.rows, j.whole.n);
+}
+
+/* ---- reversal ---- */
+
+typedef struct reverse_job {
+    row_view x, y;
+    const bs_array *mask;
+    int64_t *length;     /* of each sequence */
+    int64_t B, per_step; /* sequences; rows of a view that belong to one step of one of them */
+} reverse_job;
+
+static void measure_sequence(void *job, int64_t b)
+{
+    const reverse_job *j = job;
+    int64_t n = j->mask->dim[0];
+    while (n > 0 && *element(j->mask, (n - 1) * j->B + b) == 0)
+        n--;
+    j->length[b] = n;
+}
+
+static void reverse_row(void *job, int64_t row)
+{
+    const reverse_job *j = job;
+    const int64_t step = row / j->per_step, t = step / j->B, b = step % j->B, n = j->length[b];
+    const int64_t from = ((t < n ? n - 1 - t : t) * j->B + b) * j->per_step + row % j->per_step;
+    memcpy(row_at(&j->y, row), row_at(&j->x, from), (size_t)j->x.n * sizeof(real));
+}
+
+void K(reverse_steps)(bs_handler *h, bs_a_ x, bs_a_ mask, bs_a_ y)
+{
+    const bs_mark mark = bs_scratch_mark(h);
+    const int64_t T = x->dim[0], B = x->dim[1];
+    int64_t *length = bs_scratch_take(h, (size_t)B * sizeof *length);
+    if (!length || bs_count(x) == 0)
+        return;
+    reverse_job j = {.x = rows_of(x), .y = rows_of(y), .mask = mask, .length = length, .B = B};
+    j.per_step = j.x.rows / (T * B);
+    K(each_row)(measure_sequence, &j, B, T);
+    K(each_row)(reverse_row, &j, j.x.rows, j.x.n);
+    bs_scratch_release(h, mark);
 }
 
 /* ---- broadcast ---- */
