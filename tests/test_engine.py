@@ -23,8 +23,10 @@ def all_kinds():
     """A network with every kind of buffer: images, context, masks, parameters without gradient."""
     net = classifier(layers.Convolution2D(4, (3, 3), padding=1), layers.BatchNorm(),
                      layers.Pooling2D((2, 2), stride=(2, 2)), layers.Dropout(0.3),
-                     layers.Recurrent(7), layers.FullyConnected(9), shape=IMAGES, dtype=np.float32)
-    net.initialize(bs.Gaussian(0.1), seed=5)
+                     layers.Recurrent(7), layers.Bidirectional(layers.Lstm(4)), layers.Gru(5),
+                     layers.ClockworkLstm(6), layers.LayerNorm(), layers.FullyConnected(9),
+                     shape=IMAGES, dtype=np.float32)
+    net.initialize({'ClockworkLstm': {'timing': 2}, 'default': bs.Gaussian(0.1)}, seed=5)
     return net
 
 
