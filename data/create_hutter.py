@@ -7,8 +7,8 @@ in the text (uint8, ascending).
 
 Each part is read as 100 streams, one behind the other in the text. Sequence 100 k + s holds the
 characters 100 k ... 100 k + 99 of stream s, so that in minibatches of 100 sequences, not shuffled,
-each sequence goes on where the one at its place in the minibatch before has stopped. A rest that
-does not fill a minibatch is left out.
+each sequence goes on where the one at its place in the minibatch before has stopped. The last
+character of the text is a target only. A rest that does not fill a minibatch is left out.
 
 Source: M. Hutter, "50,000 Euro Prize for Compressing Human Knowledge", 2006; enwik8 by M. Mahoney.
 """
