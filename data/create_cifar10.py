@@ -16,7 +16,7 @@ from dataset_tools import DataError, raw_file, run, write_items
 
 ARCHIVE = 'cifar-10-binary.tar.gz'
 URL = 'https://www.cs.toronto.edu/~kriz/' + ARCHIVE
-MD5 = 'c32a1d4ab5d03f1284b67883e8d87530'
+CHECKSUM = 'md5:c32a1d4ab5d03f1284b67883e8d87530'
 TRAINING_FILES = [f'data_batch_{i}.bin' for i in range(1, 6)]
 TEST_FILE = 'test_batch.bin'
 
@@ -45,7 +45,7 @@ def create(source, file):
 def read_batches(source):
     """The records of all batches by the name of their file, uint8 (10000, 3073)."""
     batches = {}
-    with raw_file(ARCHIVE, URL, MD5, source) as path:
+    with raw_file(ARCHIVE, URL, CHECKSUM, source) as path:
         try:
             with tarfile.open(path) as archive:
                 for member in archive:

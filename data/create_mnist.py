@@ -14,11 +14,11 @@ import numpy as np
 from dataset_tools import DataError, raw_file, run, write_items
 
 URL = 'https://ossci-datasets.s3.amazonaws.com/mnist/'
-MD5 = {
-    'train-images-idx3-ubyte.gz': 'f68b3c2dcbeaaa9fbdd348bbdeb94873',
-    'train-labels-idx1-ubyte.gz': 'd53e105ee54ea40749a09fcbcd1e9432',
-    't10k-images-idx3-ubyte.gz': '9fb629c4189551a2d022fa330f9573f3',
-    't10k-labels-idx1-ubyte.gz': 'ec29112dd5afa0611ce80d1b7f02629c',
+CHECKSUMS = {
+    'train-images-idx3-ubyte.gz': 'md5:f68b3c2dcbeaaa9fbdd348bbdeb94873',
+    'train-labels-idx1-ubyte.gz': 'md5:d53e105ee54ea40749a09fcbcd1e9432',
+    't10k-images-idx3-ubyte.gz': 'md5:9fb629c4189551a2d022fa330f9573f3',
+    't10k-labels-idx1-ubyte.gz': 'md5:ec29112dd5afa0611ce80d1b7f02629c',
 }
 
 
@@ -44,7 +44,7 @@ def normalize(images):
 
 def read_idx(name, source, shape):
     """The uint8 array of an idx file: magic number, dimensions, bytes, all numbers big-endian."""
-    with raw_file(name, URL + name, MD5[name], source) as path:
+    with raw_file(name, URL + name, CHECKSUMS[name], source) as path:
         try:
             with gzip.open(path) as file:
                 content = file.read()

@@ -1,7 +1,8 @@
 """What the create_*.py scripts share: getting raw files and writing HDF5 data sets.
 
-A data set has the groups `normalized_split/{training,validation,test}` and
-`normalized_full/{training,test}`, each with the items `default` and `targets` of shape (T, N, ...).
+A data set of images has the groups `normalized_split/{training,validation,test}` and
+`normalized_full/{training,test}`, one of texts `split/{training,validation,test}`; each has the
+items `default` and `targets` of shape (T, N, ...).
 """
 
 import argparse
@@ -51,12 +52,13 @@ def run(create, description, file_name):
 
 
 @contextmanager
-def raw_file(name, url, md5, source):
+def raw_file(name, url, checksum, source):
     """Within, the path of a raw file.
 
     Args:
         name (str): name of the file.
-        url (str), md5 (str): where to download it, and the checksum it must have.
+        url (str), checksum (str): where to download it, and what it must have, 'md5:...' or
+            'sha256:...'.
         source (str | None): the file itself or a folder with it; None: download it.
     """
     if source is not None:
@@ -67,7 +69,7 @@ def raw_file(name, url, md5, source):
         return
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, name)
-        _download(url, path, md5)
+        _download(url, path, checksum)
         yield path
 
 
@@ -90,24 +92,25 @@ def write_items(group, images, targets, normalize, dtype, level=4):
     group.create_dataset('targets', data=targets.reshape(1, -1, 1), compression='gzip')
 
 
-def _download(url, path, md5):
+def _download(url, path, checksum):
     from tqdm import tqdm
-    checksum = hashlib.md5()
+    algorithm = checksum.partition(':')[0]
+    content = hashlib.new(algorithm)
     try:
         with urllib.request.urlopen(url, timeout=60) as response, open(path, 'wb') as file:
             length = response.headers.get('Content-Length')
             with tqdm(total=int(length) if length else None, unit='B', unit_scale=True,
                       desc=os.path.basename(path)) as bar:
                 while block := response.read(DOWNLOAD_BLOCK):
-                    checksum.update(block)
+                    content.update(block)
                     file.write(block)
                     bar.update(len(block))
     except OSError as error:
         raise DataError(f"cannot download {url}: {error}; with the file at hand use --from") \
             from error
-    if checksum.hexdigest() != md5:
-        raise DataError(f"{url} gave a file with the MD5 checksum {checksum.hexdigest()}, "
-                        f"expected {md5}")
+    received = f'{algorithm}:{content.hexdigest()}'
+    if received != checksum:
+        raise DataError(f"{url} gave a file with the checksum {received}, expected {checksum}")
 
 
 @contextmanager

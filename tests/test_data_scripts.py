@@ -4,13 +4,17 @@ import gzip
 import hashlib
 import io
 import pathlib
+import re
 import subprocess
 import sys
 import tarfile
+import zipfile
 
 import h5py
 import numpy as np
 import pytest
+
+import brainstorm as bs
 
 DATA = pathlib.Path(__file__).resolve().parent.parent / 'data'
 IDX = {'train-images-idx3-ubyte.gz': (60000, 28, 28), 'train-labels-idx1-ubyte.gz': (60000,),
@@ -109,6 +113,84 @@ def test_cifar10(cifar, tmp_path):
             assert np.allclose(group['test/default'][0, 3], (image - mean) / std)
 
 
+def write_zip(path, member, content):
+    with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(member, content)
+
+
+def words(n):
+    """n characters of random words."""
+    rnd = np.random.RandomState(0)
+    lexicon = [bytes(rnd.randint(97, 123, rnd.randint(1, 9)).astype(np.uint8)) for _ in range(50)]
+    return b' '.join(lexicon[i] for i in rnd.randint(0, 50, n))[:n]
+
+
+def test_hutter(tmp_path):
+    text = words(430021)  # 5 % are 21501: two minibatches of 100 x 100
+    write_zip(tmp_path / 'enwik8.zip', 'enwik8', text)
+    result = run('create_hutter.py', '--from', tmp_path, '--out', tmp_path)
+    assert result.returncode == 0, result.stderr
+    parts = {'training': (text[:-43002], 38), 'validation': (text[-43002:-21501], 2),
+             'test': (text[-21501:], 2)}
+    with h5py.File(tmp_path / 'HutterPrize.hdf5', 'r') as file:
+        unique = file.attrs['unique']
+        assert unique.dtype == np.uint8 and bytes(unique) == bytes(sorted(set(text)))
+        assert isinstance(file.attrs['description'], str)
+        assert sorted(file['split']) == sorted(parts)
+        for name, (part, n_batches) in parts.items():
+            default, targets = file['split'][name]['default'], file['split'][name]['targets']
+            for item in (default, targets):
+                assert item.shape == (100, 100 * n_batches, 1)
+                assert item.dtype == np.int64 and item.compression == 'gzip'
+            stream = 100 * n_batches
+            for s in range(100):
+                for k in range(n_batches):
+                    first = s * stream + k * 100
+                    assert bytes(unique[default[:, k * 100 + s, 0]]) == part[first:first + 100]
+                    assert bytes(unique[targets[:, k * 100 + s, 0]]) == \
+                        part[first + 1:first + 101]
+
+
+def test_minibatches_of_hutter_continue_each_other(tmp_path):
+    write_zip(tmp_path / 'enwik8.zip', 'enwik8', words(430021))
+    assert run('create_hutter.py', '--from', tmp_path, '--out', tmp_path).returncode == 0
+    with h5py.File(tmp_path / 'HutterPrize.hdf5', 'r') as file:
+        training = file['split/training']
+        batches = list(bs.Minibatches(100, shuffle=False, default=training['default'],
+                                      targets=training['targets'])(None))
+    assert len(batches) == 38
+    for before, after in zip(batches, batches[1:]):
+        assert np.array_equal(before['targets'][-1], after['default'][0])
+
+
+def test_texts_that_fill_their_last_minibatch(tmp_path):
+    text = words(400000)  # 5 % are 20000, and nothing stands behind the test
+    write_zip(tmp_path / 'enwik8.zip', 'enwik8', text)
+    assert run('create_hutter.py', '--from', tmp_path, '--out', tmp_path).returncode == 0
+    with h5py.File(tmp_path / 'HutterPrize.hdf5', 'r') as file:
+        split, unique = file['split'], file.attrs['unique']
+        sizes = [split[part]['default'].shape[1] for part in ('training', 'validation', 'test')]
+        assert sizes == [3600, 200, 100]
+        assert unique[split['validation/targets'][-1, -1, 0]] == text[380000]
+
+
+@pytest.mark.parametrize('damage, text', [
+    (lambda path: path.write_bytes(b'hello'), 'is damaged'),
+    (lambda path: path.write_bytes(path.read_bytes()[:-20]), 'is damaged'),
+    (lambda path: write_zip(path, 'other', b'hello'), 'has no member enwik8'),
+    (lambda path: write_zip(path, 'enwik8', b''), 'a text of 0 characters'),
+    (lambda path: write_zip(path, 'enwik8', words(200000)), '200000 .* less for test than'),
+])
+def test_damaged_texts_write_nothing(tmp_path, damage, text):
+    path = tmp_path / 'archive.zip'
+    write_zip(path, 'enwik8', words(300000))
+    damage(path)
+    result = run('create_hutter.py', '--from', path, '--out', tmp_path / 'out')
+    assert result.returncode == 1
+    assert re.search(text, result.stderr) and 'Traceback' not in result.stderr
+    assert list((tmp_path / 'out').iterdir()) == []
+
+
 def write_gzip(path, content):
     path.write_bytes(gzip.compress(content, 1))
 
@@ -160,11 +242,13 @@ def test_downloads_are_checked(dataset_tools, tmp_path):
     content = b'some content' * 1000
     (tmp_path / 'raw').write_bytes(content)
     url = (tmp_path / 'raw').as_uri()
-    with dataset_tools.raw_file('raw', url, hashlib.md5(content).hexdigest(), None) as path:
-        assert pathlib.Path(path).read_bytes() == content
-    with pytest.raises(dataset_tools.DataError, match='checksum .*, expected 123'):
-        with dataset_tools.raw_file('raw', url, '123', None):
+    for checksum in ('md5:' + hashlib.md5(content).hexdigest(),
+                     'sha256:' + hashlib.sha256(content).hexdigest()):
+        with dataset_tools.raw_file('raw', url, checksum, None) as path:
+            assert pathlib.Path(path).read_bytes() == content
+    with pytest.raises(dataset_tools.DataError, match='checksum md5:.*, expected md5:123'):
+        with dataset_tools.raw_file('raw', url, 'md5:123', None):
             pass
     with pytest.raises(dataset_tools.DataError, match='cannot download .*--from'):
-        with dataset_tools.raw_file('raw', url + 'absent', '123', None):
+        with dataset_tools.raw_file('raw', url + 'absent', 'md5:123', None):
             pass

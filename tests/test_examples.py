@@ -73,6 +73,28 @@ def test_large_examples_on_small_data(tmp_path, name, data, shape, best):
     assert (tmp_path / best).exists()
 
 
+def test_custom_layer(tmp_path):
+    out = run('custom_layer.py', tmp_path)
+    low, high = re.search(r'Slopes of PRelu_1: from ([-\d.]+) to ([-\d.]+)', out).groups()
+    assert float(low) != float(high)
+    assert float(re.search(r'Test accuracy: ([\d.]+) %\n$', out)[1]) >= 97
+
+
+def test_hutter_lstm_on_small_data(tmp_path):
+    alphabet = np.array([32, *range(97, 123)], np.uint8)
+    text = np.searchsorted(alphabet, np.frombuffer(b'to be or not to be ' * 600, np.uint8))
+    with h5py.File(tmp_path / 'HutterPrize.hdf5', 'w') as file:
+        file.attrs['unique'] = alphabet
+        for part in ('training', 'validation'):
+            file[f'split/{part}/default'] = text[:10000].reshape(100, 100, 1).swapaxes(0, 1)
+            file[f'split/{part}/targets'] = text[1:10001].reshape(100, 100, 1).swapaxes(0, 1)
+    out = run('hutter_lstm.py', tmp_path, '--epochs', '8', '--characters', '40')
+    bits, written = re.search(r'bits per character: ([\d. ]+)\n(.*)\n$', out).groups()
+    first, *_, last = map(float, bits.split())
+    assert first == pytest.approx(np.log2(27), rel=0.1) and last < first / 2
+    assert re.fullmatch('[a-z ]{40}', written)
+
+
 # ---- on the real data sets ----
 
 def real_data(name):
@@ -96,3 +118,12 @@ def test_cifar10_cnn_on_cifar10(tmp_path):
         pathlib.Path(os.environ['BRAINSTORM_DATA_DIR'], 'CIFAR-10.hdf5').absolute())
     out = run('cifar10_cnn.py', tmp_path, '--epochs', '2')
     assert float(re.search(r'Best validation accuracy: ([\d.]+)\n$', out)[1]) > 0.3
+
+
+@real_data('HutterPrize.hdf5')
+def test_hutter_lstm_on_text(tmp_path):
+    (tmp_path / 'HutterPrize.hdf5').symlink_to(
+        pathlib.Path(os.environ['BRAINSTORM_DATA_DIR'], 'HutterPrize.hdf5').absolute())
+    out = run('hutter_lstm.py', tmp_path, '--epochs', '1')
+    bits = re.search(r'bits per character: ([\d. ]+)\n', out)[1]
+    assert float(bits.split()[-1]) < 3

@@ -124,45 +124,6 @@ def test_losses_by_name():
     assert sorted(net.loss_layers) == ['first', 'second']
 
 
-def test_context_continues_sequences():
-    net = classifier(layers.Recurrent(4, name='R'), layers.Recurrent(3, name='S'))
-    net.initialize(bs.Gaussian(0.5), seed=1)
-    whole = random_batch(time_steps=7, batch_size=3)
-    net.provide_external_data(whole)
-    net.forward_pass()
-    expected = net.get('S.outputs.default')[:7]
-    net.provide_external_data({name: values[:4] for name, values in whole.items()})
-    net.forward_pass()
-    context = net.get_context()
-    assert context['R']['outputs']['default'].shape == (1, 3, 4)
-    assert set(context) == {'R', 'S'}
-    net.set_handler(NumpyHandler(np.float64))
-    net.provide_external_data({name: values[4:] for name, values in whole.items()})
-    net.forward_pass(context=context)
-    assert np.allclose(net.get('S.outputs.default')[:3], expected[4:], rtol=1e-12)
-    net.forward_pass()
-    assert not np.allclose(net.get('S.outputs.default')[:3], expected[4:])
-
-
-def test_wrong_contexts():
-    net = classifier(layers.Recurrent(4, name='R'))
-    net.initialize(0.1)
-    net.provide_external_data(random_batch(batch_size=3))
-    net.forward_pass()
-    with pytest.raises(NetworkValidationError, match='R.outputs.y keeps no state; there are R.out'):
-        net.forward_pass(context={'R': {'outputs': {'y': np.zeros((1, 3, 4))}}})
-    with pytest.raises(NetworkValidationError, match="no layer 'Q'; there are"):
-        net.forward_pass(context={'Q': {}})
-    for wrong, text in ((5, 'context'), ({'R': 1}, 'context of R'),
-                        ({'R': {'outputs': []}}, 'context of R.outputs')):
-        with pytest.raises(TypeError, match=f'{text} must be a dict, got'):
-            net.forward_pass(context=wrong)
-    context = net.get_context()
-    net.provide_external_data(random_batch(batch_size=2))
-    with pytest.raises(ValueError, match=r'\(1, 3, 4\)'):
-        net.forward_pass(context=context)
-
-
 def test_dropout_follows_the_seed_of_the_network():
     net = classifier(layers.Dropout(name='D'))
     net.initialize(0.1)
@@ -260,11 +221,7 @@ def test_the_flat_order_looks_at_whole_names():
     assert order == ['Output_projection', first, second]
 
 
-def test_a_context_of_complex_numbers_is_refused():
+def test_initial_values_of_complex_numbers_are_refused():
     net = classifier(layers.Recurrent(2, name='R'))
-    net.initialize(1)
-    net.provide_external_data(random_batch())
-    with pytest.raises(TypeError, match='real numbers.*complex128'):
-        net.forward_pass(context={'R': {'outputs': {'default': np.ones((1, 4, 2), complex)}}})
     with pytest.raises(TypeError, match='real numbers.*complex128'):
         net.initialize({'R': {'bias': np.ones(2, complex), 'default': 0}, 'default': 0})

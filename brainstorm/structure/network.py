@@ -411,7 +411,8 @@ class Network(Seedable, Describable):
                             f"context: {layer}.{kind}.{name} keeps no state; "
                             + list_names('there are', f'{layer}.{kind}.{name}',
                                          map('.'.join, leaves)))
-                    converted.append((leaves[layer, kind, name], np.asarray(state)))
+                    converted.append((leaves[layer, kind, name], _require_numbers(
+                        f'the context of {layer}.{kind}.{name}', state)))
         return converted
 
     def __repr__(self):
@@ -440,6 +441,13 @@ def _require_handler(handler):
     if not isinstance(handler, _core.Handler):
         raise TypeError("a network runs on a handler of the engine, like NumpyHandler(), not on "
                         f"{handler!r}: handlers written in Python cannot run its layers")
+
+
+def _require_numbers(name, value):
+    array = np.asarray(value)
+    if array.dtype.kind not in 'biuf':
+        raise TypeError(f"{name} must be an array of real numbers, got dtype {array.dtype}")
+    return array
 
 
 def _require_dict(name, value):

@@ -214,15 +214,9 @@ PyObject *bs_array_to_numpy(const bs_array *array, bs_block *block)
 
 PyObject *bs_packed_from_python(PyObject *value, bs_dtype dtype, bs_array *out)
 {
-    PyObject *numbers = PyArray_FROM_O(value), *array = NULL;
     int64_t dim[BS_MAX_NDIM];
-    if (numbers && !bs_holds_real_numbers(numbers))
-        PyErr_Format(PyExc_TypeError, "an array of real numbers is needed, got dtype %S",
-                     PyArray_DESCR((PyArrayObject *)numbers));
-    else if (numbers)
-        array = PyArray_FromAny(numbers, PyArray_DescrFromType(type_number(dtype)), 0, BS_MAX_NDIM,
-                                NPY_ARRAY_CARRAY_RO | NPY_ARRAY_FORCECAST, NULL);
-    Py_XDECREF(numbers);
+    PyObject *array = PyArray_FromAny(value, PyArray_DescrFromType(type_number(dtype)), 0,
+                                      BS_MAX_NDIM, NPY_ARRAY_CARRAY_RO | NPY_ARRAY_FORCECAST, NULL);
     if (!array)
         return NULL;
     const int ndim = PyArray_NDIM((PyArrayObject *)array);

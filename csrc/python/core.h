@@ -52,7 +52,7 @@ int bs_debug_handler_type_add(PyObject *module);
  * alive. */
 PyObject *bs_array_to_numpy(const bs_array *array, bs_block *block);
 
-/* A C-contiguous ndarray of the dtype with the numbers of value, and *out as a view of it. */
+/* A C-contiguous ndarray of the dtype with the real numbers of value, and *out as a view of it. */
 PyObject *bs_packed_from_python(PyObject *value, bs_dtype dtype, bs_array *out);
 
 /* A new packed ndarray of the shape and dtype of `like`, and *out as a view of it. */
