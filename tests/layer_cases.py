@@ -31,6 +31,9 @@ def random_data(case, port, shape, rnd):
 _PROBABILITIES = {'default': (0.05, 0.95), 'targets': (0, 1)}
 _IMAGE = {'default': (5, 4, 2)}
 
+RECURRENT = ['Clockwork', 'ClockworkLstm', 'Gru', 'Lstm', 'LstmOpt', 'Recurrent']
+"""The layers that keep a state from step to step."""
+
 CASES = {
     'input': _case('Input'),
     'fully_connected': _case('FullyConnected', {'size': 4, 'activation': 'tanh'}),

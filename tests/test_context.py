@@ -7,12 +7,10 @@ import brainstorm as bs
 from brainstorm import layers
 from brainstorm.handlers import NumpyHandler
 from brainstorm.utils import NetworkValidationError
-from layer_cases import CASES
+from layer_cases import RECURRENT
 from networks import classifier, random_batch
 
 CLOCKED = {'Clockwork', 'ClockworkLstm'}
-RECURRENT = sorted({case['type'] for case in CASES.values()
-                    if hasattr(layers.recurrent, case['type'])})
 TIMING = [1, 2, 3, 6]
 TOLERANCE = {np.float32: 1e-5, np.float64: 1e-12}
 

@@ -6,10 +6,8 @@ import pytest
 import brainstorm as bs
 from brainstorm import layers
 from brainstorm.handlers import NumpyHandler
-from layer_cases import CASES
+from layer_cases import RECURRENT
 
-RECURRENT = sorted({case['type'] for case in CASES.values()
-                    if hasattr(layers.recurrent, case['type'])})
 
 
 def masked_net(task_type, layer, in_size, out_size):
