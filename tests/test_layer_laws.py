@@ -331,24 +331,32 @@ def test_every_instruction_set_computes_the_same(case, dtype, isa, monkeypatch):
         np.testing.assert_allclose(actual[path], expected[path], err_msg=path, **tolerance)
 
 
+ROW, PAIR = {'default': (2000,)}, {'default': (2000,), 'targets': (2000,)}
 WIDE = {
-    'fully_connected': ({'size': 300}, {'default': (210,)}),
-    'recurrent': ({'size': 70}, {'default': (210,)}),
-    'lstm': ({'size': 70}, {'default': (210,)}), 'gru': ({'size': 70}, {'default': (210,)}),
+    'input': (None, ROW), 'fully_connected': ({'size': 300}, {'default': (210,)}),
+    **{name: ({'size': 70}, {'default': (210,)}) for name in (
+        'recurrent', 'lstm', 'lstm_opt', 'gru', 'clockwork', 'clockwork_lstm')},
+    'reverse': (None, ROW), 'reverse_mask': (None, {'default': (2000,), 'mask': (1,)}),
     'convolution2d': ({'num_filters': 20, 'kernel_size': (5, 5), 'padding': 2},
                       {'default': (20, 20, 3)}),
     'pooling2d': (None, {'default': (30, 30, 8)}), 'batch_norm': (None, {'default': (20, 20, 30)}),
     'global_pooling2d': (None, {'default': (30, 30, 8)}),
     'layer_norm': (None, {'default': (20, 20, 30)}),
-    'dropout': (None, {'default': (2000,)}), 'elementwise': (None, {'default': (2000,)}),
-    'embedding': ({'vocab_size': 4, 'size': 700}, {'default': (1,)}),
+    'dropout': (None, ROW), 'elementwise': (None, ROW), 'no_op': (None, ROW),
+    'deltas_scaling': (None, ROW), 'embedding': ({'vocab_size': 4, 'size': 700}, {'default': (1,)}),
     'highway': (None, {'H': (2000,), 'T': (2000,), 'x': (2000,)}),
+    'merge': (None, {'inputs_1': (900,), 'inputs_2': (1100,)}),
     'mask': (None, {'default': (2000,), 'mask': (1,)}),
-    'binomial_cross_entropy': (None, {'default': (2000,), 'targets': (2000,)}),
-    'l1_decay': (None, {'default': (2000,)}), 'l2_decay': (None, {'default': (2000,)}),
+    'binomial_cross_entropy': (None, PAIR), 'sigmoid_ce': (None, PAIR),
+    'squared_error': (None, PAIR),
+    'squared_difference': (None, {'inputs_1': (2000,), 'inputs_2': (2000,)}),
+    'l1_decay': (None, ROW), 'l2_decay': (None, ROW), 'loss': (None, ROW),
     'softmax_ce': (None, {'default': (700,), 'targets': (1,)}),
-    'loss': (None, {'default': (2000,)}),
 }
+
+
+def test_every_layer_has_a_wide_case():
+    assert {CASES[name]['type'] for name in WIDE} == set(_core.layer_types)
 
 
 @pytest.mark.parametrize('name', WIDE)
@@ -357,6 +365,8 @@ def test_the_number_of_threads_does_not_change_a_bit(name):
     case = dict(CASES[name], inputs=inputs)
     if kwargs:
         case['kwargs'] = kwargs
+    if 'timing' in case.get('parameters', {}):
+        case['parameters'] = {'timing': np.resize(case['parameters']['timing'], kwargs['size'])}
     before = _core.num_threads()
     results = []
     try:

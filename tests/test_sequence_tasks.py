@@ -9,7 +9,6 @@ from brainstorm.handlers import NumpyHandler
 from layer_cases import RECURRENT
 
 
-
 def masked_net(task_type, layer, in_size, out_size):
     inp, out = bs.tools.get_in_out_layers(task_type, in_size, out_size, mask_name='mask')
     return bs.Network.from_layer(inp >> layer >> out)
