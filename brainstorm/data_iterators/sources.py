@@ -1,8 +1,4 @@
-"""Data iterators feed a network with batches.
-
-All data has the shape (T, N, ...): time steps, sequences, features. An item with T = 1 beside
-longer ones is *static*: it holds for every step.
-"""
+"""Iterators over data that is at hand: whole, in minibatches, or one sequence at a time."""
 
 from collections.abc import Iterable
 
