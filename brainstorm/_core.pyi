@@ -256,20 +256,20 @@ class Network:
 # ---- steppers ----
 
 class Stepper:
-    """A training method of the engine: 'Sgd', 'Momentum' or 'Nesterov'. Subclassable.
+    """A training method of the engine, by name: 'Sgd', 'Momentum', 'Adam' and so on. Subclassable.
 
-    options: learning_rate, momentum, scale_learning_rate as the type has them; TypeError for
-        others.
+    options: those that the type has; TypeError for others.
     """
 
     def __init__(self, type_name: str, **options: float) -> None: ...
     def get_option(self, name: str) -> Union[float, bool]: ...
     def set_option(self, name: str, value: Union[float, bool]) -> None: ...
-    def state(self) -> Optional[np.ndarray]:
-        """Live view of the velocity (Sgd: update); None before start."""
+    def state(self, i: int = 0) -> Optional[np.ndarray]:
+        """Live view of the i-th vector of its own; None before start or if there is none."""
 
+    updates: int  # since start; may be set
     def start(self, network: Network) -> None:
-        """Zero velocity of the network's size."""
+        """Zero state of the network's size."""
 
     def run(self) -> None:
         """Forward, backward, update, with the GIL released: one update is this one call."""

@@ -1029,3 +1029,55 @@ class reverse_steps(Case):
             n = max(np.flatnonzero(mask), default=-1) + 1
             y[:n, b] = a['x'][:n, b][::-1]
         return {'y': y}
+
+
+# ---- steppers ----
+
+
+def stepper_case(name, numbers, states, formula):
+    """A case over flat vectors; `formula` gives the new values of the states and of p."""
+
+    class StepperCase(Case):
+        shapes = [(1,), (77,), (70001,)]
+        tolerance = 64
+
+        @staticmethod
+        def arguments(r, n):
+            args = {state: r.random(n) for state in states}
+            return {**args, 'g': r.standard_normal(n), 'p': r.standard_normal(n), **numbers}
+
+        @staticmethod
+        def expected(a):
+            return formula(**a)
+
+    CASES[name] = StepperCase
+
+
+def rmsprop(rate, decay, epsilon, momentum, g, s, v, p):
+    s = decay * s + (1 - decay) * g * g
+    v = momentum * v - rate * g / (np.sqrt(s) + epsilon)
+    return {'s': s, 'v': v, 'p': p + v}
+
+
+def adam(rate, beta1, beta2, epsilon, bias1, bias2, g, m, v, p):
+    m, v = beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * g * g
+    return {'m': m, 'v': v, 'p': p - rate * (m / bias1) / (np.sqrt(v / bias2) + epsilon)}
+
+
+def adagrad(rate, epsilon, g, s, p):
+    s = s + g * g
+    return {'s': s, 'p': p - rate * g / (np.sqrt(s) + epsilon)}
+
+
+def adadelta(rate, decay, epsilon, g, s, d, p):
+    s = decay * s + (1 - decay) * g * g
+    u = np.sqrt(d + epsilon) / np.sqrt(s + epsilon) * g
+    return {'s': s, 'd': decay * d + (1 - decay) * u * u, 'p': p - rate * u}
+
+
+stepper_case('rmsprop_step', {'rate': 0.1, 'decay': 0.75, 'epsilon': 0.01, 'momentum': 0.5},
+             ('s', 'v'), rmsprop)
+stepper_case('adam_step', {'rate': 0.1, 'beta1': 0.75, 'beta2': 0.875, 'epsilon': 0.01,
+                           'bias1': 0.25, 'bias2': 0.125}, ('m', 'v'), adam)
+stepper_case('adagrad_step', {'rate': 0.1, 'epsilon': 0.01}, ('s',), adagrad)
+stepper_case('adadelta_step', {'rate': 0.5, 'decay': 0.75, 'epsilon': 0.01}, ('s', 'd'), adadelta)

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 import brainstorm as bs
+from brainstorm import layers
 from brainstorm.describable import create_from_description, get_description
 from brainstorm.handlers import NumpyHandler
-from networks import mlp, random_batch
+from networks import classifier, mlp, random_batch
 
 STEPS = 5
 
@@ -50,6 +51,106 @@ CASES = {
     'nesterov_unscaled': (lambda: bs.training.NesterovStepper(0.3, 0.6, False),
                           lambda p, v, g: nesterov(p, v, g, scaled=False), 'velocity'),
 }
+
+
+def rmsprop(p, t, states, g, lr=0.3, decay=0.8, epsilon=0.01, m=0.6):
+    s = decay * states['squares'] + (1 - decay) * g * g
+    v = m * states['velocity'] - lr * g / (np.sqrt(s) + epsilon)
+    return p + v, {'squares': s, 'velocity': v}
+
+
+def adam(p, t, states, g, lr=0.3, b1=0.8, b2=0.9, epsilon=0.01, weight_decay=0.2):
+    m = b1 * states['first_moment'] + (1 - b1) * g
+    v = b2 * states['second_moment'] + (1 - b2) * g * g
+    p = p - lr * weight_decay * p
+    p = p - lr * (m / (1 - b1 ** t)) / (np.sqrt(v / (1 - b2 ** t)) + epsilon)
+    return p, {'first_moment': m, 'second_moment': v}
+
+
+def adagrad(p, t, states, g, lr=0.3, epsilon=0.01):
+    s = states['squares'] + g * g
+    return p - lr * g / (np.sqrt(s) + epsilon), {'squares': s}
+
+
+def adadelta(p, t, states, g, lr=0.3, decay=0.8, epsilon=0.01):
+    s = decay * states['squares'] + (1 - decay) * g * g
+    u = np.sqrt(states['squared_updates'] + epsilon) / np.sqrt(s + epsilon) * g
+    d = decay * states['squared_updates'] + (1 - decay) * u * u
+    return p - lr * u, {'squares': s, 'squared_updates': d}
+
+
+ADAPTIVE = {
+    'rmsprop': (lambda: bs.training.RmsPropStepper(0.3, 0.8, 0.01, 0.6), rmsprop,
+                ('squares', 'velocity')),
+    'adam': (lambda: bs.training.AdamStepper(0.3, 0.8, 0.9, 0.01, 0.2), adam,
+             ('first_moment', 'second_moment')),
+    'adagrad': (lambda: bs.training.AdagradStepper(0.3, 0.01), adagrad, ('squares',)),
+    'adadelta': (lambda: bs.training.AdadeltaStepper(0.3, 0.8, 0.01), adadelta,
+                 ('squares', 'squared_updates')),
+}
+
+
+@pytest.mark.parametrize('make, formula, names', ADAPTIVE.values(), ids=ADAPTIVE.keys())
+def test_adaptive_updates_follow_the_formula(make, formula, names):
+    net, judge, stepper = mlp(), mlp(), make()
+    assert all(getattr(stepper, name) is None for name in names)
+    p = net.get('parameters')
+    for attempt in range(2):  # start again: everything is zero again
+        stepper.start(net)
+        states = {name: np.zeros_like(p) for name in names}
+        for t in range(1, STEPS + 1):
+            batch = random_batch(seed=t)
+            net.provide_external_data(batch)
+            stepper.run()
+            p, states = formula(p, t, states, gradient(judge, p, batch))
+            np.testing.assert_allclose(net.get('parameters'), p, rtol=1e-10, atol=1e-13)
+            for name in names:
+                np.testing.assert_allclose(getattr(stepper, name), states[name], rtol=1e-10,
+                                           atol=1e-13, err_msg=name)
+
+
+def test_weight_decay_leaves_parameters_without_gradient_alone():
+    net = classifier(layers.BatchNorm(name='N'), layers.Clockwork(4, name='C'))
+    net.initialize({'C': {'timing': 2}, 'default': 0.5}, seed=1)
+    net.provide_external_data(random_batch(time_steps=3))
+    stepper = bs.training.AdamStepper(0.0, weight_decay=0.5)
+    stepper.start(net)
+    stepper.learning_rate = 1e-3
+    stepper.run()
+    assert (net.get('C.parameters.timing') == 2).all()
+    assert (net.get('C.parameters.R') != 0.5).all()
+    mean, std = (net.get('N.inputs.default').reshape(-1, 6).mean(0),
+                 np.sqrt(net.get('N.inputs.default').reshape(-1, 6).var(0) + 1e-5))
+    np.testing.assert_allclose(net.get('N.parameters.mu'), 0.45 - 0.1 * mean, rtol=1e-12)
+    np.testing.assert_allclose(net.get('N.parameters.sigma'), 0.45 + 0.1 * std, rtol=1e-12)
+
+
+@pytest.mark.parametrize('training', [True, False])
+def test_a_forward_stepper_changes_nothing(training):
+    net = classifier(layers.Dropout(0.5, name='D'))
+    net.initialize(bs.Gaussian(), seed=1)
+    net.provide_external_data(random_batch())
+    before = net.get('parameters')
+    stepper = bs.training.ForwardStepper(use_training_pass=training)
+    with pytest.raises(RuntimeError, match='start'):
+        stepper.run()
+    stepper.start(net)
+    assert stepper.run() is None
+    np.testing.assert_array_equal(net.get('parameters'), before)
+    assert (net.get('D.outputs.default') == 0).any() == training
+    again = create_from_description(get_description(stepper))
+    assert again.use_training_pass is training
+
+
+@pytest.mark.parametrize('make, message', [
+    (lambda: bs.training.RmsPropStepper(decay=1.5), 'RmsPropStepper: decay must be a number from'),
+    (lambda: bs.training.AdamStepper(beta2=1.0), 'AdamStepper: beta2 must be a number from 0 to'),
+    (lambda: bs.training.AdamStepper(epsilon=-1), 'AdamStepper: epsilon must be a number from 0'),
+    (lambda: bs.training.AdadeltaStepper(decay=-0.1), 'AdadeltaStepper: decay must be'),
+])
+def test_bad_options(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
 
 
 @pytest.mark.parametrize('make, formula, attribute', CASES.values(), ids=CASES.keys())
@@ -124,8 +225,10 @@ def test_bad_flag():
 
 @pytest.mark.parametrize('duplicate', [copy.deepcopy, lambda s: pickle.loads(pickle.dumps(s))],
                          ids=['deepcopy', 'pickle'])
-def test_copies_go_on_alike(duplicate):
-    net, stepper = mlp(), bs.training.MomentumStepper(0.3, 0.9)
+@pytest.mark.parametrize('make', [lambda: bs.training.MomentumStepper(0.3, 0.9),
+                                  bs.training.AdamStepper])
+def test_copies_go_on_alike(make, duplicate):
+    net, stepper = mlp(), make()
     stepper.start(net)
     net.provide_external_data(random_batch())
     stepper.run()
@@ -134,10 +237,10 @@ def test_copies_go_on_alike(duplicate):
         s.net.provide_external_data(random_batch(seed=8))
         s.run()
     np.testing.assert_array_equal(other.net.get('parameters'), net.get('parameters'))
-    np.testing.assert_array_equal(other.velocity, stepper.velocity)
 
 
-@pytest.mark.parametrize('make', [case[0] for case in CASES.values()], ids=CASES.keys())
+@pytest.mark.parametrize('make', [case[0] for case in [*CASES.values(), *ADAPTIVE.values()]],
+                         ids=[*CASES, *ADAPTIVE])
 def test_description_round_trip(make):
     description = get_description(make())
     again = create_from_description(description)

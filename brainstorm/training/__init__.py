@@ -2,10 +2,12 @@
 
 from brainstorm.training.schedules import DecreaseAfterEpoch, Exponential, Linear, MultiStep
 from brainstorm.training.steppers import (
-    MomentumStepper, NesterovStepper, SgdStepper, TrainingStepper)
+    AdadeltaStepper, AdagradStepper, AdamStepper, ForwardStepper, MomentumStepper, NesterovStepper,
+    RmsPropStepper, SgdStepper, TrainingStepper)
 from brainstorm.training.trainer import Trainer
 
 __all__ = [
-    'DecreaseAfterEpoch', 'Exponential', 'Linear', 'MomentumStepper', 'MultiStep',
-    'NesterovStepper', 'SgdStepper', 'Trainer', 'TrainingStepper',
+    'AdadeltaStepper', 'AdagradStepper', 'AdamStepper', 'DecreaseAfterEpoch', 'Exponential',
+    'ForwardStepper', 'Linear', 'MomentumStepper', 'MultiStep', 'NesterovStepper',
+    'RmsPropStepper', 'SgdStepper', 'Trainer', 'TrainingStepper',
 ]

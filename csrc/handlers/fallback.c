@@ -93,20 +93,6 @@ void bs_fallback_mult_sum_add_mm(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ out)
     bs_scratch_release(h, mark);
 }
 
-void bs_fallback_sgd_step(bs_handler *h, double rate, bs_a_ g, bs_a_ update, bs_a_ p)
-{
-    bs_mult_st(h, -rate, g, update);
-    bs_add_tt(h, p, update, p);
-}
-
-void bs_fallback_momentum_step(bs_handler *h, double rate, double momentum, bs_a_ g, bs_a_ v,
-                               bs_a_ p)
-{
-    bs_mult_st(h, momentum, v, v);
-    bs_mult_add_st(h, -rate, g, v);
-    bs_add_tt(h, p, v, p);
-}
-
 #define FILL_REQUIRED(name)
 #define FILL_OPTIONAL(name)                                                                        \
     if (!ops->name)                                                                                \

@@ -47,6 +47,12 @@ typedef void bs_op_AAAAAW(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ c, bs_a_ d, bs_
                           const bs_window *w);
 typedef void bs_op_AAAAAAW(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ c, bs_a_ d, bs_a_ e, bs_a_ f,
                            const bs_window *w);
+typedef void bs_op_S3A4(bs_handler *h, double s, double t, double u, bs_a_ a, bs_a_ b, bs_a_ c,
+                        bs_a_ d);
+typedef void bs_op_S4A4(bs_handler *h, double s, double t, double u, double v, bs_a_ a, bs_a_ b,
+                        bs_a_ c, bs_a_ d);
+typedef void bs_op_S6A4(bs_handler *h, double s, double t, double u, double v, double w, double x,
+                        bs_a_ a, bs_a_ b, bs_a_ c, bs_a_ d);
 typedef void bs_op_A5I(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ c, bs_a_ d, bs_a_ e, int i);
 typedef void bs_op_A7I(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ c, bs_a_ d, bs_a_ e, bs_a_ f, bs_a_ g,
                        int i);
@@ -195,6 +201,16 @@ bs_block *bs_scratch_block(const bs_handler *h, const void *data); /* that data 
 #define BS_FWD_AAAAAAW(n)                                                                          \
     static inline void bs_##n(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ c, bs_a_ d, bs_a_ e, bs_a_ f, \
                               const bs_window *w) BS_CALL_(n, a, b, c, d, e, f, w)
+#define BS_FWD_S3A4(op)                                                                            \
+    static inline void bs_##op(bs_handler *h, double s, double t, double u, bs_a_ a, bs_a_ b,      \
+                               bs_a_ c, bs_a_ d) BS_CALL_(op, s, t, u, a, b, c, d)
+#define BS_FWD_S4A4(op)                                                                            \
+    static inline void bs_##op(bs_handler *h, double s, double t, double u, double v, bs_a_ a,     \
+                               bs_a_ b, bs_a_ c, bs_a_ d) BS_CALL_(op, s, t, u, v, a, b, c, d)
+#define BS_FWD_S6A4(op)                                                                            \
+    static inline void bs_##op(bs_handler *h, double s, double t, double u, double v, double w,    \
+                               double x, bs_a_ a, bs_a_ b, bs_a_ c, bs_a_ d)                       \
+        BS_CALL_(op, s, t, u, v, w, x, a, b, c, d)
 #define BS_FWD_A5I(op)                                                                             \
     static inline void bs_##op(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ c, bs_a_ d, bs_a_ e, int i)  \
         BS_CALL_(op, a, b, c, d, e, i)

@@ -95,6 +95,10 @@ void bs_values_of(bs_value *values, const bs_op_info *op, const bs_operands *ope
 #define CALL_AAAAW(f)   f(h, ARRAYS_4, &x.window)
 #define CALL_AAAAAW(f)  f(h, ARRAYS_4, x.array[4], &x.window)
 #define CALL_AAAAAAW(f) f(h, ARRAYS_4, x.array[4], x.array[5], &x.window)
+#define NUMBERS_3       x.number[0], x.number[1], x.number[2]
+#define CALL_S3A4(f)    f(h, NUMBERS_3, ARRAYS_4)
+#define CALL_S4A4(f)    f(h, NUMBERS_3, x.number[3], ARRAYS_4)
+#define CALL_S6A4(f)    f(h, NUMBERS_3, x.number[3], x.number[4], x.number[5], ARRAYS_4)
 #define ARRAYS_5        ARRAYS_4, x.array[4]
 #define ARRAYS_7        ARRAYS_5, x.array[5], x.array[6]
 #define ARRAYS_9        ARRAYS_7, x.array[7], x.array[8]

@@ -36,7 +36,7 @@ typedef union bs_value {
 /* The same, in the order of the C signatures. */
 typedef struct bs_operands {
     const bs_array *array[BS_MAX_ARGS];
-    double number[2];
+    double number[6];
     int integer[2];
     bs_window window;
 } bs_operands;

@@ -104,16 +104,36 @@ static PyObject *stepper_get_option(stepper_object *self, PyObject *name)
     return is_flag ? PyBool_FromLong(value != 0) : PyFloat_FromDouble(value);
 }
 
-static PyObject *stepper_state(stepper_object *self, PyObject *unused)
+static PyObject *stepper_state(stepper_object *self, PyObject *args)
 {
+    int index = 0;
     bs_array array;
     bs_block *block;
-    (void)unused;
-    if (check_made(self) < 0)
+    if (check_made(self) < 0 || !PyArg_ParseTuple(args, "|i:state", &index))
         return NULL;
-    if (!bs_stepper_state(self->stepper, &array, &block))
+    if (!bs_stepper_state(self->stepper, index, &array, &block))
         Py_RETURN_NONE;
     return bs_array_to_numpy(&array, block);
+}
+
+static PyObject *stepper_get_updates(stepper_object *self, void *unused)
+{
+    (void)unused;
+    return check_made(self) < 0 ? NULL : PyLong_FromLongLong(bs_stepper_updates(self->stepper));
+}
+
+static int stepper_set_updates(stepper_object *self, PyObject *value, void *unused)
+{
+    const long long updates = value ? PyLong_AsLongLong(value) : -1;
+    (void)unused;
+    if (check_made(self) < 0 || (updates == -1 && PyErr_Occurred()))
+        return -1;
+    if (updates < 0) {
+        PyErr_SetString(PyExc_ValueError, "updates must be a count");
+        return -1;
+    }
+    bs_stepper_set_updates(self->stepper, updates);
+    return 0;
 }
 
 static PyObject *stepper_start(stepper_object *self, PyObject *network)
@@ -171,13 +191,18 @@ static PyMethodDef methods[] = {{"get_option", (PyCFunction)(void (*)(void))step
                                  METH_O, "The present value of an option."},
                                 {"set_option", (PyCFunction)(void (*)(void))stepper_set_option,
                                  METH_VARARGS, "Change an option, at any time."},
-                                {"state", (PyCFunction)(void (*)(void))stepper_state, METH_NOARGS,
-                                 "Live view of the velocity, or None."},
+                                {"state", (PyCFunction)(void (*)(void))stepper_state, METH_VARARGS,
+                                 "state(i=0): live view of a state vector, or None."},
                                 {"start", (PyCFunction)(void (*)(void))stepper_start, METH_O,
                                  "Bind to a network, with zero velocity."},
                                 {"run", (PyCFunction)(void (*)(void))stepper_run, METH_NOARGS,
                                  "One update: forward, backward, step."},
                                 {0}};
+
+static PyGetSetDef attributes[] = {{"updates", (getter)(void (*)(void))stepper_get_updates,
+                                    (setter)(void (*)(void))stepper_set_updates,
+                                    "Count of updates since start.", NULL},
+                                   {0}};
 
 static PyType_Slot slots[] = {{Py_tp_doc, "A training method of the engine."},
                               {Py_tp_init, stepper_init},
@@ -185,6 +210,7 @@ static PyType_Slot slots[] = {{Py_tp_doc, "A training method of the engine."},
                               {Py_tp_clear, stepper_clear},
                               {Py_tp_dealloc, stepper_dealloc},
                               {Py_tp_methods, methods},
+                              {Py_tp_getset, attributes},
                               {0, NULL}};
 
 static PyType_Spec spec = {

@@ -17,5 +17,6 @@ static void after(bs_handler *h, const bs_stepper_options *o, const bs_vectors *
 const bs_stepper_type bs_stepper_momentum = {
     .name = "Momentum",
     .options = options,
+    .n_states = 1,
     .after = after,
 };

@@ -25,6 +25,7 @@ static void after(bs_handler *h, const bs_stepper_options *o, const bs_vectors *
 const bs_stepper_type bs_stepper_nesterov = {
     .name = "Nesterov",
     .options = options,
+    .n_states = 1,
     .before = before,
     .after = after,
 };

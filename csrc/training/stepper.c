@@ -16,9 +16,10 @@ struct bs_stepper {
     const bs_stepper_type *type;
     bs_stepper_options options;
     bs_network *net;   /* borrowed */
-    bs_device *device; /* retained; of the state */
-    bs_block *block;   /* of the state */
-    bs_array state;
+    bs_device *device; /* retained; of the states */
+    bs_block *block[BS_MAX_STATES];
+    bs_array state[BS_MAX_STATES];
+    int64_t updates;
     bs_handler handler; /* for the operations of before and after */
 };
 
@@ -49,9 +50,11 @@ static void let_go(bs_stepper *stepper)
 {
     if (stepper->device)
         bs_handler_close(&stepper->handler);
-    bs_block_release(stepper->block);
+    for (int i = 0; i < BS_MAX_STATES; i++) {
+        bs_block_release(stepper->block[i]);
+        stepper->block[i] = NULL;
+    }
     bs_device_release(stepper->device);
-    stepper->block = NULL;
     stepper->device = NULL;
     stepper->net = NULL;
 }
@@ -100,35 +103,72 @@ bs_status bs_stepper_start(bs_stepper *stepper, bs_network *net, bs_error *err)
 {
     bs_array parameters;
     bs_device *device = bs_network_device(net);
+    bs_block *block[BS_MAX_STATES] = {NULL};
+    const int n = stepper->type->n_states;
     BS_TRY(bs_network_array(net, BS_LEAF_PARAMETERS, &parameters, NULL, err));
-    bs_block *block = device->allocate(device, (size_t)bs_count(&parameters) *
-                                                   bs_dtype_size(device->dtype));
-    if (!block)
-        return bs_fail(err, BS_NO_MEMORY, "no memory for the state of a %sStepper",
-                       stepper->type->name);
+    const size_t bytes = (size_t)bs_count(&parameters) * bs_dtype_size(device->dtype);
+    for (int i = 0; i < n; i++)
+        if (!(block[i] = device->allocate(device, bytes))) {
+            for (int k = 0; k < i; k++)
+                bs_block_release(block[k]);
+            return bs_fail(err, BS_NO_MEMORY, "no memory for the state of a %sStepper",
+                           stepper->type->name);
+        }
     let_go(stepper);
     stepper->net = net;
-    stepper->block = block;
     stepper->device = bs_device_retain(device);
-    stepper->state = parameters;
-    stepper->state.data = block->data;
+    stepper->updates = 0;
+    for (int i = 0; i < n; i++) {
+        stepper->block[i] = block[i];
+        stepper->state[i] = parameters;
+        stepper->state[i].data = block[i]->data;
+    }
     bs_handler_init(&stepper->handler, device, NULL);
     return BS_OK;
 }
 
-int bs_stepper_state(const bs_stepper *stepper, bs_array *out, bs_block **block)
+int bs_stepper_state(const bs_stepper *stepper, int i, bs_array *out, bs_block **block)
 {
-    if (!stepper->block)
+    if (i < 0 || i >= BS_MAX_STATES || !stepper->block[i])
         return 0;
-    *out = stepper->state;
-    *block = stepper->block;
+    *out = stepper->state[i];
+    *block = stepper->block[i];
     return 1;
+}
+
+int64_t bs_stepper_updates(const bs_stepper *stepper)
+{
+    return stepper->updates;
+}
+
+void bs_stepper_set_updates(bs_stepper *stepper, int64_t updates)
+{
+    stepper->updates = updates;
+}
+
+void bs_scale_parameters(bs_handler *h, const bs_vectors *v, double factor)
+{
+    const bs_wiring *wiring = bs_network_wiring(v->network);
+    const bs_layout *layout = bs_network_layout(v->network);
+    for (int l = 0; l < wiring->n; l++)
+        for (int i = 0; i < wiring->layer[l].param.n; i++) {
+            const bs_leaf *leaf = &layout->leaf[bs_layout_leaf(layout, l, BS_PARAMETERS, i)];
+            if (wiring->layer[l].param.buffer[i].flags & BS_NO_GRADIENT)
+                continue;
+            const bs_array part = bs_slice(v->parameters, leaf->column,
+                                           bs_shape_size(&leaf->shape));
+            bs_mult_st(h, factor, &part, &part);
+        }
 }
 
 bs_status bs_stepper_run(bs_stepper *stepper, bs_error *err)
 {
     bs_array parameters, gradients;
-    const bs_vectors v = {&parameters, &gradients, &stepper->state};
+    const bs_vectors v = {.parameters = &parameters,
+                          .gradients = &gradients,
+                          .state = stepper->state,
+                          .updates = stepper->updates,
+                          .network = stepper->net};
     bs_handler *h = &stepper->handler;
     if (!stepper->net)
         return bs_fail(err, BS_STATE, "%sStepper: start(net) must come before run()",
@@ -144,6 +184,7 @@ bs_status bs_stepper_run(bs_stepper *stepper, bs_error *err)
     BS_TRY(bs_network_forward(stepper->net, BS_TRAINING, 0, NULL, err));
     BS_TRY(bs_network_backward(stepper->net, err));
     stepper->type->after(h, &stepper->options, &v);
+    stepper->updates++;
     const bs_status code = h->error.code;
     if (code != BS_OK && err)
         *err = h->error;

@@ -10,6 +10,9 @@ typedef struct bs_stepper_options {
     double learning_rate;
     double momentum;
     double scale_learning_rate; /* 0 or 1: multiply the learning rate by 1 - momentum */
+    double decay, beta1, beta2; /* how much of an average stays at each update */
+    double epsilon;             /* keeps quotients finite */
+    double weight_decay;        /* see AdamStepper */
 } bs_stepper_options;
 
 typedef struct bs_stepper_option {
@@ -19,14 +22,23 @@ typedef struct bs_stepper_option {
     int is_flag;     /* 0 or 1 only */
 } bs_stepper_option;
 
-/* Flat vectors of the network, and the stepper's own of the same size, which starts at zero. */
+enum { BS_MAX_STATES = 2 };
+
+/* Flat vectors of the network, and the stepper's own of the same size, which start at zero. */
 typedef struct bs_vectors {
-    const bs_array *parameters, *gradients, *state;
+    const bs_array *parameters, *gradients;
+    const bs_array *state;     /* n_states of them */
+    int64_t updates;           /* before this one, since start */
+    const bs_network *network; /* borrowed */
 } bs_vectors;
+
+/* Multiplies all parameters that have a gradient by the factor. */
+void bs_scale_parameters(bs_handler *h, const bs_vectors *v, double factor);
 
 typedef struct bs_stepper_type {      /* a stepper's file ends in one const of this type */
     const char *name;                 /* "Momentum" */
     const bs_stepper_option *options; /* ends with a name of NULL */
+    int n_states;
     void (*before)(bs_handler *h, const bs_stepper_options *o,
                    const bs_vectors *v); /* the passes; may be NULL */
     void (*after)(bs_handler *h, const bs_stepper_options *o, const bs_vectors *v);
@@ -45,12 +57,17 @@ bs_status bs_stepper_set(bs_stepper *stepper, const char *option, double value, 
 bs_status bs_stepper_get(const bs_stepper *stepper, const char *option, double *value, int *is_flag,
                          bs_error *err);
 
-/* Binds the stepper to a network, which must outlive it or its next start; its state vector is
- * zero. */
+/* Binds the stepper to a network, which must outlive it or its next start; its state vectors and
+ * its count of updates are zero. */
 bs_status bs_stepper_start(bs_stepper *stepper, bs_network *net, bs_error *err);
 
-/* The state vector (velocity) and the block behind it, borrowed; 0 before the first start. */
-int bs_stepper_state(const bs_stepper *stepper, bs_array *out, bs_block **block);
+/* State vector number i (0: the velocity or what comes closest) and the block behind it, borrowed;
+ * 0 before the first start, or if there is none. */
+int bs_stepper_state(const bs_stepper *stepper, int i, bs_array *out, bs_block **block);
+
+/* The count of updates since start, which may be set to go on where another stepper has stopped. */
+int64_t bs_stepper_updates(const bs_stepper *stepper);
+void bs_stepper_set_updates(bs_stepper *stepper, int64_t updates);
 
 /* One update: before, forward, backward, after. BS_STATE before start, or when the network has
  * changed its handler since. */

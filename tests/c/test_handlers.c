@@ -204,11 +204,12 @@ BS_TEST(op_call_by_values)
 
 /* ---- fusions ---- */
 
-enum { ROWS = 37, COLS = 23, DEPTH = 41 };
+enum { ROWS = 37, COLS = 23, DEPTH = 41, BATCH = 5, CELLS = 7 };
 
 typedef struct fusion_data {
     double x[ROWS * DEPTH], w[COLS * DEPTH], bias[COLS], y[ROWS * COLS], p[ROWS * COLS], loss[ROWS],
         targets[ROWS];
+    double cells[BATCH * CELLS * 120];
 } fusion_data;
 
 static void fill_data(fusion_data *d)
@@ -225,6 +226,40 @@ static bs_array matrix_of(double *data, int64_t rows, int64_t cols)
     return bs_array_packed(data, BS_F64, 2, (const int64_t[]){rows, cols});
 }
 
+/* The next rows x cols numbers of the cells. */
+static bs_array take(fusion_data *d, int *at, int64_t rows, int64_t cols)
+{
+    const bs_array out = matrix_of(d->cells + *at, rows, cols);
+    *at += (int)(rows * cols);
+    return bs_matrix(&out, 1);
+}
+
+/* One step of an LSTM and of a GRU, forward and backward. */
+static void run_steps(fixture *f, fusion_data *d, int activation)
+{
+    const int64_t n = CELLS;
+    int at = 0;
+    bs_array c[9], wide[4], keep = take(d, &at, BATCH, n), p = take(d, &at, 3, n),
+                            b = take(d, &at, 1, n);
+    for (int i = 0; i < 9; i++)
+        c[i] = take(d, &at, BATCH, n);
+    for (int i = 0; i < 4; i++)
+        wide[i] = take(d, &at, BATCH, 4 * n);
+    for (int i = 0; i < BATCH * n; i += 3)
+        ((double *)keep.data)[i] = 0;
+    bs_lstm_forward(&f->h, &c[0], &c[1], &keep, &p, &wide[0], &wide[1], &c[2], &c[3], &c[4],
+                    activation);
+    bs_lstm_backward(&f->h, &c[5], &keep, &p, &c[0], &wide[1], &c[3], &c[6], &wide[2], &wide[3],
+                     &c[7], &c[8], activation);
+    bs_lstm_backward_add(&f->h, &c[5], &keep, &p, &c[0], &wide[1], &c[3], &c[6], &wide[2], &wide[3],
+                         &c[7], &c[8], activation);
+    const bs_array gb = bs_columns(&wide[1], 0, 3 * n), dgb = bs_columns(&wide[3], 0, 3 * n);
+    bs_gru_forward(&f->h, &c[0], &b, &wide[0], &gb, &c[1], activation);
+    bs_gru_backward(&f->h, &c[5], &c[0], &wide[0], &gb, &wide[2], &dgb, &c[6], activation);
+    bs_gru_backward_add(&f->h, &c[5], &c[0], &wide[0], &gb, &wide[2], &dgb, &c[6], activation);
+    bs_mult_sum_add_mm(&f->h, &c[2], &c[6], &b);
+}
+
 /* Every fusion once, with the operations of the handle's table. */
 static void run_fusions(fixture *f, fusion_data *d)
 {
@@ -235,10 +270,13 @@ static void run_fusions(fixture *f, fusion_data *d)
     const bs_array p = matrix_of(d->p, ROWS, COLS);
     const bs_array flat_x = bs_array_packed(d->x, BS_F64, 1, (const int64_t[]){ROWS * COLS});
     const bs_array flat_y = bs_array_packed(d->y, BS_F64, 1, (const int64_t[]){ROWS * COLS});
+    const bs_array flat_w = bs_array_packed(d->w, BS_F64, 1, (const int64_t[]){ROWS * COLS});
     const bs_array flat_p = bs_array_packed(d->p, BS_F64, 1, (const int64_t[]){ROWS * COLS});
     f->stream.draw = 5;
-    for (int activation = 0; activation < BS_N_ACTIVATIONS; activation++)
+    for (int activation = 0; activation < BS_N_ACTIVATIONS; activation++) {
         bs_linear_act(&f->h, &x, &w, &bias, &y, activation);
+        run_steps(f, d, activation);
+    }
     bs_softmax_ce(&f->h, &y, &targets, &p, &loss);
     bs_softmax_ce_deriv(&f->h, &p, &targets, &loss, &y);
     bs_embed(&f->h, &p, &targets, &y);
@@ -246,6 +284,12 @@ static void run_fusions(fixture *f, fusion_data *d)
     bs_dropout(&f->h, 0.25, &flat_y, &flat_p, &flat_y);
     bs_sgd_step(&f->h, 0.1, &flat_y, &flat_p, &flat_x);
     bs_momentum_step(&f->h, 0.1, 0.9, &flat_y, &flat_p, &flat_x);
+    bs_mult_tt(&f->h, &flat_p, &flat_p, &flat_p); /* averages of squares are not negative */
+    bs_rmsprop_step(&f->h, 0.1, 0.8, 0.01, 0.5, &flat_y, &flat_p, &flat_w, &flat_x);
+    bs_adagrad_step(&f->h, 0.1, 0.01, &flat_y, &flat_p, &flat_x);
+    bs_adam_step(&f->h, 0.1, 0.8, 0.9, 0.01, 0.2, 0.1, &flat_y, &flat_w, &flat_p, &flat_x);
+    bs_mult_tt(&f->h, &flat_w, &flat_w, &flat_w);
+    bs_adadelta_step(&f->h, 0.5, 0.8, 0.01, &flat_y, &flat_p, &flat_w, &flat_x);
     CHECK(f->h.error.code == BS_OK);
 }
 
