@@ -40,8 +40,10 @@ static bs_status hub_bytes(const bs_layout *layout, int index, bs_dtype dtype, i
     bad |= __builtin_mul_overflow(bytes, hub->pixels, &bytes);
     if (hub->scale != BS_FIXED)
         bad |= __builtin_mul_overflow(bytes, B, &bytes);
-    if (hub->scale == BS_TIME)
-        bad |= __builtin_mul_overflow(bytes, T + hub->context, &bytes);
+    if (hub->scale == BS_TIME) {
+        bad |= __builtin_add_overflow(T, hub->context, &T);
+        bad |= __builtin_mul_overflow(bytes, T, &bytes);
+    }
     if (bad || bytes > INT64_MAX / 4)
         return bs_fail(err, BS_VALUE,
                        "%lld time steps of %lld sequences are too many for any memory",
