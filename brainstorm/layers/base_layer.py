@@ -187,18 +187,21 @@ class BuiltinLayer(Layer):
     def _run(self, buffers, read, written, *training_pass):
         if self.handler is None:
             raise LayerValidationError(f"{self.name}: set_handler must come before a pass")
-        leaves, sizes = {}, {}
+        leaves, sizes = {}, {'T': 1, 'B': 1}
         for leaf, category, name, (shape, context_size, is_backward_only) in self._core.leaves:
             if category not in read or (is_backward_only and training_pass):
                 continue
-            leaves[leaf] = category, buffers[category][name]
-            if shape[0] == 'T':
-                sizes['T'] = leaves[leaf][1].shape[0] - context_size
-            if shape[0] in ('T', 'B'):
-                sizes['B'] = leaves[leaf][1].shape[shape.index('B')]
+            array = buffers[category][name]
+            if len(array.shape) != len(shape):
+                raise LayerValidationError(f"layer '{self.name}': {category}.{name} has shape "
+                                           f"{array.shape}, expected {shape}")
+            leaves[leaf] = category, array
+            sizes.update(zip(shape, array.shape))
+            if context_size:
+                sizes['T'] -= context_size
         arrays = {leaf: self.handler.get_numpy_copy(array) for leaf, (_, array) in leaves.items()}
         run = self._core.forward if training_pass else self._core.backward
-        results = run(self.handler, sizes.get('T', 1), sizes.get('B', 1), arrays, *training_pass)
+        results = run(self.handler, sizes['T'], sizes['B'], arrays, *training_pass)
         for leaf, (category, array) in leaves.items():
             if category in written:
                 self.handler.set_from_numpy(array, results[leaf])
