@@ -143,6 +143,22 @@ def test_the_input_layer_computes_nothing():
         assert (view == 1).all()
 
 
+@every_case
+def test_layers_run_on_the_views_of_a_network(case):
+    bench = Bench(case, hub=True)
+    bench.run(bench.data(2, 3))
+    outputs = bench.net.buffer.L.outputs
+    expected = {name: view.copy() for name, view in outputs.items()}
+    for name, view in outputs.items():
+        view[:2] = np.nan
+    bench.net.rnd.set_seed(17)
+    layer = bench.net.layers['L']
+    layer.handler.rnd.set_seed(17)
+    layer.forward_pass(bench.net.buffer.L)
+    for name, view in outputs.items():
+        np.testing.assert_allclose(view, expected[name], rtol=1e-10, err_msg=name)
+
+
 def test_one_layer_serves_several_sizes_and_handlers():
     lone = Lone('Lstm', {'default': BufferStructure('T', 'B', 2)}, size=3)
     rnd = np.random.RandomState(0)

@@ -129,10 +129,9 @@ bs_status bs_buffers_resize(bs_buffers *b, int64_t T, int64_t B, bs_error *err)
     if (T == b->T && B == b->B)
         return BS_OK;
     if (T < 1 || B < 1)
-        return bs_fail(
-            err, BS_VALUE,
-            "at least one time step and one sequence are needed, got T=%lld, B=%lld",
-            (long long)T, (long long)B);
+        return bs_fail(err, BS_VALUE,
+                       "at least one time step and one sequence are needed, got T=%lld, B=%lld",
+                       (long long)T, (long long)B);
     BS_TRY_DONE(measure(b, b->device->dtype, T, B, b->offset_new, total, err));
     BS_TRY_DONE(enlarge(b->device, b->forward, 1, total[1], &forward, err));
     BS_TRY_DONE(enlarge(b->device, b->backward, 0, total[2], &backward, err));
