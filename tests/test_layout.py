@@ -17,10 +17,6 @@ from test_joined_sources import python_layer_net
 from test_layer_laws import Bench, wired_bench
 
 
-def structure(*shape, **options):
-    return BufferStructure(*shape, **options)
-
-
 def layer(inputs={}, outputs={}, parameters={}, internals={}):
     """What create_layout looks at; shapes are tuples or BufferStructures."""
     shapes = [{name: shape if isinstance(shape, BufferStructure) else BufferStructure(*shape)
@@ -62,12 +58,12 @@ def layer_view(index, **categories):
 
 
 def small_net():
-    state = structure('T', 'B', 2, context_size=1)
+    state = BufferStructure('T', 'B', 2, context_size=1)
+    d_state = BufferStructure('T', 'B', 2, context_size=1, is_backward_only=True)
     return {'In': layer(outputs={'default': ('T', 'B', 3)}),
             'Hid': layer({'default': ('T', 'B', 3)}, {'default': state},
                          {'W': (2, 3), 'b': (2,)},
-                         {'H': state, 'n': (5,), 's': ('B', 4),
-                          'dH': structure('T', 'B', 2, context_size=1, is_backward_only=True)}),
+                         {'H': state, 'n': (5,), 's': ('B', 4), 'dH': d_state}),
             'Loss': layer({'default': ('T', 'B', 2)}, {'loss': (1,)})}
 
 
@@ -140,7 +136,7 @@ def test_inputs_are_sorted_by_name_and_everything_else_as_declared():
 
 
 def test_inputs_show_no_context_even_if_their_shape_has_one():
-    state = structure('T', 'B', 2, context_size=1)
+    state = BufferStructure('T', 'B', 2, context_size=1)
     _, layout = lay_out({'A': layer({'x': state}, {'y': state})})
     for category in ('inputs', 'input_deltas'):
         assert '@context_size' not in layout['A'][category]['x']
@@ -256,7 +252,7 @@ def test_sources_are_sorted_by_path_not_by_layer():
 
 def test_a_hub_has_the_largest_context_of_its_members():
     layers = {'A': layer(outputs={'y': ('T', 'B', 1)}),
-              'R': layer(outputs={'y': structure('T', 'B', 2, context_size=1)}),
+              'R': layer(outputs={'y': BufferStructure('T', 'B', 2, context_size=1)}),
               'C': layer({'x': ('T', 'B', 3)})}
     hubs, layout = lay_out(layers, 'A.y C.x', 'R.y C.x')
     assert [hub.context_size for hub in hubs] == [1, 1]
@@ -277,7 +273,7 @@ def test_wired_parameters_are_views_of_the_flat_vectors():
 
 def test_wired_internals_share_hubs_with_their_consumers_and_partners():
     layers = small_net()
-    layers['Loss'].in_shapes['default'] = structure('T', 'B', 4)
+    layers['Loss'].in_shapes['default'] = BufferStructure('T', 'B', 4)
     hubs, layout = lay_out(layers, 'In.default Hid.default', 'Hid.default Loss.default',
                            'Hid...internals.H Loss.default')
     hid, loss = layout['Hid'], layout['Loss']
@@ -320,7 +316,7 @@ def test_wires_that_lead_to_nothing_or_do_not_fit(wire, text):
     layers = {'A': layer(outputs={'y': ('T', 'B', 2)}, parameters={'W': (1, 2)}),
               'B': layer({'x': ('T', 'B', 2)})}
     if 'wide' in wire:
-        layers['A'].out_shapes['wide'] = structure('T', 'B', 5)
+        layers['A'].out_shapes['wide'] = BufferStructure('T', 'B', 5)
     with pytest.raises(NetworkValidationError, match=text):
         lay_out(layers, wire)
 

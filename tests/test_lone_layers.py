@@ -23,7 +23,8 @@ class Lone:
     """A layer by itself and its memory."""
 
     def __init__(self, layer_type, in_shapes, handler=None, /, **kwargs):
-        self.layer = getattr(layers, layer_type + 'LayerImpl')('L', in_shapes, set(), set(), **kwargs)
+        make = getattr(layers, layer_type + 'LayerImpl')
+        self.layer = make('L', in_shapes, set(), set(), **kwargs)
         self.handler = handler or NumpyHandler(np.float64)
         self.layer.set_handler(self.handler)
         hubs, layout = create_layout({'L': self.layer})

@@ -144,11 +144,15 @@ def _leaf_numbers(node, path, paths):
     return children
 
 
+def _is_sequence(value):
+    return isinstance(value, (tuple, list))
+
+
 _MAKES_SENSE = {
     '@type': lambda value: value in ('array', 'BufferView'),
     '@index': lambda value: isinstance(value, int),
-    '@shape': lambda value: isinstance(value, (tuple, list)),
-    '@slice': lambda value: isinstance(value, (tuple, list)) and list(map(type, value)) == [int] * 2,
+    '@shape': _is_sequence,
+    '@slice': lambda value: _is_sequence(value) and [type(i) for i in value] == [int, int],
     '@hub': lambda value: isinstance(value, int),
 }
 

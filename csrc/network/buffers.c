@@ -35,14 +35,14 @@ static bs_status hub_bytes(const bs_layout *layout, int index, bs_dtype dtype, i
                            size_t *out, bs_error *err)
 {
     const bs_hub *hub = &layout->hub[index];
-    int64_t bytes = hub->host == index ? hub_pitch(layout, index, dtype) : 0;
+    int64_t steps, bytes = hub->host == index ? hub_pitch(layout, index, dtype) : 0;
     int bad = __builtin_mul_overflow(bytes, (int64_t)bs_dtype_size(dtype), &bytes);
     bad |= __builtin_mul_overflow(bytes, hub->pixels, &bytes);
     if (hub->scale != BS_FIXED)
         bad |= __builtin_mul_overflow(bytes, B, &bytes);
     if (hub->scale == BS_TIME) {
-        bad |= __builtin_add_overflow(T, hub->context, &T);
-        bad |= __builtin_mul_overflow(bytes, T, &bytes);
+        bad |= __builtin_add_overflow(T, hub->context, &steps);
+        bad |= __builtin_mul_overflow(bytes, steps, &bytes);
     }
     if (bad || bytes > INT64_MAX / 4)
         return bs_fail(err, BS_VALUE,
