@@ -1,6 +1,7 @@
 """Layers as Python sees them: the base class for layers of your own, and the built-in ones."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import contextmanager
 
 from brainstorm import _core
 from brainstorm.structure.buffer_structure import BufferStructure, StructureTemplate
@@ -133,6 +134,10 @@ class Layer:
                 isinstance(structure, BufferStructure) for structure in mapping.values()):
             raise LayerValidationError(f"{self.name}: shapes must be mappings of names to "
                                        f"BufferStructure, got {mapping!r}")
+        for name in mapping:
+            if not isinstance(name, str) or not name.isidentifier():
+                raise LayerValidationError(f"{self.name}: the name of a buffer must be an "
+                                           f"identifier, got {name!r}")
 
     def _check_names(self, attribute, kind, choices):
         names = getattr(self, attribute)
@@ -187,18 +192,21 @@ class BuiltinLayer(Layer):
     def _run(self, buffers, read, written, *training_pass):
         if self.handler is None:
             raise LayerValidationError(f"{self.name}: set_handler must come before a pass")
-        leaves, sizes = {}, {}
+        leaves, sizes = {}, {'T': 1, 'B': 1}
         for leaf, category, name, (shape, context_size, is_backward_only) in self._core.leaves:
             if category not in read or (is_backward_only and training_pass):
                 continue
-            leaves[leaf] = category, buffers[category][name]
-            if shape[0] == 'T':
-                sizes['T'] = leaves[leaf][1].shape[0] - context_size
-            if shape[0] in ('T', 'B'):
-                sizes['B'] = leaves[leaf][1].shape[shape.index('B')]
+            array = buffers[category][name]
+            if len(array.shape) != len(shape):
+                raise LayerValidationError(f"layer '{self.name}': {category}.{name} has shape "
+                                           f"{array.shape}, expected {shape}")
+            leaves[leaf] = category, array
+            sizes.update(zip(shape, array.shape))
+            if context_size:
+                sizes['T'] -= context_size
         arrays = {leaf: self.handler.get_numpy_copy(array) for leaf, (_, array) in leaves.items()}
         run = self._core.forward if training_pass else self._core.backward
-        results = run(self.handler, sizes.get('T', 1), sizes.get('B', 1), arrays, *training_pass)
+        results = run(self.handler, sizes['T'], sizes['B'], arrays, *training_pass)
         for leaf, (category, array) in leaves.items():
             if category in written:
                 self.handler.set_from_numpy(array, results[leaf])
@@ -273,17 +281,37 @@ def python_layer_factory(layer_class, name, kwargs, incoming, outgoing, handler,
         get_buffers (Callable): gives the BufferView of the layer; called during passes only.
     """
     def make(in_specs):
-        layer = layer_class(name, structures_from_specs(in_specs), incoming, outgoing, **kwargs)
+        with _telling_where(f"in the setup of layer '{name}'"):
+            layer = layer_class(name, structures_from_specs(in_specs), incoming, outgoing,
+                                **kwargs)
         layer.set_handler(handler)
 
         def forward(training_pass):
-            layer.forward_pass(get_buffers(), training_pass)
+            with _telling_where(f"in the forward pass of layer '{name}'"):
+                layer.forward_pass(get_buffers(), training_pass)
 
         def backward():
-            layer.backward_pass(get_buffers())
+            with _telling_where(f"in the backward pass of layer '{name}'"):
+                layer.backward_pass(get_buffers())
 
         specs = [{key: structure.spec for key, structure in shapes.items()}
                  for shapes in (layer.out_shapes, layer.parameter_shapes, layer.internal_shapes)]
         return (layer, tuple(layer.computes_no_input_deltas_for),
                 tuple(layer.computes_no_gradients_for), *specs, forward, backward)
     return make
+
+
+@contextmanager
+def _telling_where(text):
+    """An exception from inside is noted with the text and goes on its way."""
+    try:
+        yield
+    except BaseException as error:
+        if hasattr(error, 'add_note'):
+            error.add_note(text)
+        else:  # Python 3.10 has no notes: the exception that all others follow tells it
+            first = error
+            while first.__context__ is not None:
+                first = first.__context__
+            first.__context__ = RuntimeError(text)
+        raise

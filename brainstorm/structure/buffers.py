@@ -1,10 +1,13 @@
 """The memory of a network, by itself."""
 
+from collections.abc import Mapping
+
 from brainstorm import _core
 from brainstorm.handlers import default_handler
 from brainstorm.structure.buffer_structure import BufferStructure
 from brainstorm.structure.buffer_views import BufferView
-from brainstorm.utils import StructureValidationError, list_names
+from brainstorm.structure.layout import Hub
+from brainstorm.utils import StructureValidationError, check_type, list_names
 
 __all__ = ['BufferManager']
 
@@ -26,25 +29,25 @@ class BufferManager:
         handler: as given, or changed by `set_handler`.
 
     Raises:
-        StructureValidationError: layout and hubs do not fit together.
+        StructureValidationError: that is no layout, or the hubs do not fit it.
     """
 
     def __init__(self, layout, hubs, handler=default_handler):
         self._paths = []
         children = _leaf_numbers(layout, (), self._paths)
-        nodes = [_find(layout, path) for path in self._paths]
         if self._paths[:2] != [('parameters',), ('gradients',)]:
             raise StructureValidationError("a layout begins with the arrays parameters and "
                                            f"gradients, got {self._paths[:2]}")
-        self._structures = [_root_structure(node) if i < 2 else BufferStructure.from_layout(node)
-                            for i, node in enumerate(nodes)]
-        self._is_empty = nodes[0]['@shape'][0] == 0
-        specs = [hub.spec for hub in hubs]
+        nodes = [_find(layout, path) for path in self._paths]
+        self._is_empty = all(tuple(node['@shape']) == (0,) for node in nodes[:2])
+        specs = [check_type('BufferManager', 'a hub', hub, Hub).spec for hub in hubs]
+        if self._is_empty:  # the engine has no vectors without numbers: they get one, unseen
+            nodes[:2] = [{**node, '@shape': (1,), '@slice': (0, 1), '@hub': len(specs) + i}
+                         for i, node in enumerate(nodes[:2])]
+            specs += [(0, False, 0, 1, 1, 1, 1), (0, True, 0, 1, 1, 1, 1)]
+        self._structures = [BufferStructure.from_layout(node) for node in nodes]
         leaves = [(structure.spec, node['@hub'], node['@slice'][0])
                   for structure, node in zip(self._structures, nodes)]
-        if self._is_empty:  # the engine has no vectors without numbers: they get one, unseen
-            specs += [(0, False, 0, 1, 1, 1, 1), (0, True, 0, 1, 1, 1, 1)]
-            leaves[:2] = [(leaves[i][0], len(hubs) + i, 0) for i in range(2)]
         self.handler = handler
         try:
             self._core = _core.Buffers(specs, leaves, handler)
@@ -126,10 +129,14 @@ class BufferManager:
 
 def _leaf_numbers(node, path, paths):
     """The children of a view node with numbers for arrays; their paths are appended to `paths`."""
+    _check_entries(node, path, ('@type',))
     names = [name for name in node if not name.startswith('@')]
+    for name in names:
+        _check_entries(node[name], (*path, name), ('@type', '@index'))
     children = {}
     for name in sorted(names, key=lambda name: node[name]['@index']):
         if node[name]['@type'] == 'array':
+            _check_entries(node[name], (*path, name), ('@shape', '@slice', '@hub'))
             children[name] = len(paths)
             paths.append((*path, name))
         else:
@@ -137,12 +144,31 @@ def _leaf_numbers(node, path, paths):
     return children
 
 
+def _is_sequence(value):
+    return isinstance(value, (tuple, list))
+
+
+_MAKES_SENSE = {
+    '@type': lambda value: value in ('array', 'BufferView'),
+    '@index': lambda value: isinstance(value, int),
+    '@shape': _is_sequence,
+    '@slice': lambda value: _is_sequence(value) and [type(i) for i in value] == [int, int],
+    '@hub': lambda value: isinstance(value, int),
+}
+
+
+def _check_entries(node, path, keys):
+    """Raise StructureValidationError unless a node of a layout has entries that make sense."""
+    where = f"node {'.'.join(path)!r}" if path else 'root'
+    if not isinstance(node, Mapping):
+        raise StructureValidationError(f"the {where} of a layout must be a dict, got {node!r}")
+    for key in keys:
+        if not _MAKES_SENSE[key](node.get(key)):
+            raise StructureValidationError(f"the {where} of a layout has no {key} that makes "
+                                           f"sense, got {node.get(key)!r}")
+
+
 def _find(node, path):
     for name in path:
         node = node[name]
     return node
-
-
-def _root_structure(node):
-    return BufferStructure(max(node['@shape'][0], 1),
-                           is_backward_only=node.get('@is_backward_only', False))

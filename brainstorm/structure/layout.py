@@ -73,8 +73,8 @@ def create_layout(layers):
             joined sources suits all their consumers.
     """
     specs = [(name, *(_specs(shapes) for shapes in (
-        layer.in_shapes, layer.out_shapes, layer.parameter_shapes, layer.internal_shapes)))
-        for name, layer in layers.items()]
+        dict(sorted(layer.in_shapes.items())), layer.out_shapes, layer.parameter_shapes,
+        layer.internal_shapes))) for name, layer in layers.items()]
     connections = sorted({tuple(connection) for layer in layers.values()
                           for connection in (*layer.incoming, *layer.outgoing)})
     hubs, leaves = _core.create_layout(specs, connections)
@@ -102,11 +102,9 @@ def _build_tree(names, hubs, leaves, numbers):
     for index, name in enumerate(names):
         layout[name] = {'@type': 'BufferView', '@index': index + 2}
         for i, category in enumerate(CATEGORIES):
-            entries = children.get((name, category), [])
-            if category in ('inputs', 'input_deltas'):
-                entries.sort()
+            entries = enumerate(children.get((name, category), []))
             layout[name][category] = {'@type': 'BufferView', '@index': i, **{
-                entry[0]: _array_node(k, *entry[1:]) for k, entry in enumerate(entries)}}
+                child: _array_node(k, *place) for k, (child, *place) in entries}}
     return layout
 
 

@@ -35,13 +35,15 @@ static bs_status hub_bytes(const bs_layout *layout, int index, bs_dtype dtype, i
                            size_t *out, bs_error *err)
 {
     const bs_hub *hub = &layout->hub[index];
-    int64_t bytes = hub->host == index ? hub_pitch(layout, index, dtype) : 0;
+    int64_t steps, bytes = hub->host == index ? hub_pitch(layout, index, dtype) : 0;
     int bad = __builtin_mul_overflow(bytes, (int64_t)bs_dtype_size(dtype), &bytes);
     bad |= __builtin_mul_overflow(bytes, hub->pixels, &bytes);
     if (hub->scale != BS_FIXED)
         bad |= __builtin_mul_overflow(bytes, B, &bytes);
-    if (hub->scale == BS_TIME)
-        bad |= __builtin_mul_overflow(bytes, T + hub->context, &bytes);
+    if (hub->scale == BS_TIME) {
+        bad |= __builtin_add_overflow(T, hub->context, &steps);
+        bad |= __builtin_mul_overflow(bytes, steps, &bytes);
+    }
     if (bad || bytes > INT64_MAX / 4)
         return bs_fail(err, BS_VALUE,
                        "%lld time steps of %lld sequences are too many for any memory",
@@ -127,10 +129,9 @@ bs_status bs_buffers_resize(bs_buffers *b, int64_t T, int64_t B, bs_error *err)
     if (T == b->T && B == b->B)
         return BS_OK;
     if (T < 1 || B < 1)
-        return bs_fail(
-            err, BS_VALUE,
-            "a network needs at least one time step and one sequence, got T=%lld, B=%lld",
-            (long long)T, (long long)B);
+        return bs_fail(err, BS_VALUE,
+                       "at least one time step and one sequence are needed, got T=%lld, B=%lld",
+                       (long long)T, (long long)B);
     BS_TRY_DONE(measure(b, b->device->dtype, T, B, b->offset_new, total, err));
     BS_TRY_DONE(enlarge(b->device, b->forward, 1, total[1], &forward, err));
     BS_TRY_DONE(enlarge(b->device, b->backward, 0, total[2], &backward, err));

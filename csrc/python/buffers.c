@@ -40,13 +40,15 @@ static int parse_hub(bs_hub *hub, int index, PyObject *item)
     return 0;
 }
 
-/* Whether a leaf lies inside its hub. */
+/* Whether a leaf lies inside its hub; the two constant hubs are flat. */
 static int fits(const bs_leaf *leaf, const bs_hub *hub, int is_constant)
 {
     const bs_shape *shape = &leaf->shape;
     const int64_t size = bs_shape_size(shape);
-    const int joined = hub->n_sources > 1 && !is_constant;
+    const int joined = hub->n_sources > 1;
     const int64_t width = joined && shape->ndim ? shape->dim[shape->ndim - 1] : size;
+    if (is_constant && joined)
+        return 0;
     if (leaf->column < 0 || leaf->column > hub->columns || width > hub->columns - leaf->column)
         return 0;
     if (joined && (shape->ndim < 1 || size / width != hub->pixels))

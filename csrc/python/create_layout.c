@@ -14,8 +14,8 @@ static bs_status add_input(bs_layer *layer, const char *name, bs_shape shape, bs
     if (!copy)
         return bs_fail(err, BS_NO_MEMORY, "no memory for an input");
     if (layer->in.n == BS_MAX_BUFFERS)
-        return bs_fail(err, BS_LAYER, "layer '%s' has more than %d inputs", layer->name,
-                       BS_MAX_BUFFERS);
+        return bs_fail(err, BS_LAYER, "more than %d inputs", BS_MAX_BUFFERS);
+    shape.context = shape.backward_only = 0;
     layer->in.buffer[layer->in.n++] = (bs_buffer){.name = copy, .shape = shape};
     return BS_OK;
 }
@@ -23,8 +23,7 @@ static bs_status add_input(bs_layer *layer, const char *name, bs_shape shape, bs
 static bs_status add_parameter(bs_layer *layer, const char *name, bs_shape shape, bs_error *err)
 {
     if (shape.scale != BS_FIXED)
-        return bs_fail(err, BS_LAYER, "layer '%s': parameter '%s' must be of constant size",
-                       layer->name, name);
+        return bs_fail(err, BS_LAYER, "parameter '%s' must be of constant size", name);
     return bs_add_parameter(layer, name, shape, 0, err);
 }
 
@@ -46,8 +45,10 @@ static int declare_all(bs_layer *layer, PyObject *specs, add_function *add)
         snprintf(what, sizeof what, "layer '%s': '%s'", layer->name, name);
         if (bs_spec_from_python(&shape, spec, what) < 0)
             return -1;
-        if (add(layer, name, shape, &err) != BS_OK)
+        if (add(layer, name, shape, &err) != BS_OK) {
+            bs_error_prefix(&err, "layer '%s'", layer->name);
             return bs_raise(&err), -1;
+        }
     }
     return 0;
 }

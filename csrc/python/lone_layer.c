@@ -239,6 +239,7 @@ static PyObject *run(PyObject *object, PyObject *handler, long long T, long long
     bs_error err = {0};
     if (numbers) {
         bs_status status = bs_lone_layer_resize(self->lone, device, T, B, &err);
+        bs_error_prefix(&err, "layer '%s'", bs_lone_layer_layer(self->lone)->name);
         if (status == BS_OK && put_arrays(self, device, arrays) == 0) {
             status = backward ? bs_lone_layer_backward(self->lone, numbers, &err)
                               : bs_lone_layer_forward(self->lone, numbers, pass, &err);

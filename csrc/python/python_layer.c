@@ -101,22 +101,6 @@ static bs_status setup(bs_layer *layer, void *state, bs_error *err)
     return status;
 }
 
-/* Says which layer an exception came from, where Python has a place for that (3.11 and later). */
-static void note_layer(const char *pass, const char *name)
-{
-    PyObject *type, *value, *traceback;
-    PyErr_Fetch(&type, &value, &traceback);
-    PyErr_NormalizeException(&type, &value, &traceback);
-    if (value && PyObject_HasAttrString(value, "add_note")) {
-        PyObject *note = PyUnicode_FromFormat("in the %s pass of layer '%s'", pass, name);
-        PyObject *result = note ? PyObject_CallMethod(value, "add_note", "O", note) : NULL;
-        Py_XDECREF(result);
-        Py_XDECREF(note);
-        PyErr_Clear();
-    }
-    PyErr_Restore(type, value, traceback);
-}
-
 /* Calls forward(argument) or backward(); an exception stays set and becomes the handle's sticky
  * error. */
 static void call(bs_handler *h, const python_layer *self, PyObject *function, PyObject *argument,
@@ -125,10 +109,8 @@ static void call(bs_handler *h, const python_layer *self, PyObject *function, Py
     PyGILState_STATE gil = PyGILState_Ensure();
     PyObject *result = argument ? PyObject_CallOneArg(function, argument)
                                 : PyObject_CallNoArgs(function);
-    if (!result) {
-        note_layer(pass, self->name);
+    if (!result)
         bs_fail(&h->error, BS_CALLBACK, "%s pass of layer '%s'", pass, self->name);
-    }
     Py_XDECREF(result);
     PyGILState_Release(gil);
 }

@@ -7,7 +7,7 @@
 static const char *build(const char *type, int n, const bs_setting *settings, const char *port)
 {
     static bs_error err;
-    const bs_buffer input = {port, bs_time_shape(6), 0};
+    const bs_buffer input = {.name = port, .shape = bs_time_shape(6)};
     bs_arena arena = {0};
     bs_layer layer;
     err = (bs_error){0};
