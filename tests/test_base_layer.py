@@ -1,6 +1,7 @@
 """Layers written in Python, in networks."""
 
 import copy
+import sys
 import threading
 from collections import OrderedDict
 
@@ -118,12 +119,22 @@ def test_a_class_defined_again_takes_the_place_of_the_first():
         get_layer_class_from_typename('AgianLayerImpl')
 
 
+BACKWARD_ONLY = {'y': BufferStructure(3, is_backward_only=True)}
+
+
+def declares(*structures):
+    """A `setup` that returns these outputs, parameters and internals."""
+    return lambda self, kwargs, in_shapes: structures
+
+
 @pytest.mark.parametrize('attributes, kwargs, text', [
     ({}, {'size': 3}, "unknown argument 'size'"),
     ({'expected_inputs': {'other': StructureTemplate('...')}}, {}, "no input 'default'"),
     ({'expected_inputs': {'default': StructureTemplate('T', 'B', 9)}}, {}, r"\('T', 'B', 6\)"),
     ({'setup': lambda self, kwargs, in_shapes: in_shapes}, {}, 'setup must return'),
     ({'setup': lambda self, kwargs, in_shapes: ({'y': (1, 2)}, {}, {})}, {}, 'BufferStructure'),
+    ({'setup': declares(BACKWARD_ONLY, {}, {})}, {}, "'X': .*output 'y' is backward only"),
+    ({'setup': declares({}, BACKWARD_ONLY, {})}, {}, "'X': .*parameter 'y' is backward only"),
     ({'computes_no_input_deltas_for': 'default'}, {}, "must be a list of .* got 'default'"),
     ({'computes_no_input_deltas_for': ['x']}, {}, "_deltas_for has 'x'; the inputs are default"),
     ({'computes_no_gradients_for': ['default']}, {}, "'default'; the parameters are s"),
@@ -134,6 +145,14 @@ def test_layers_in_python_are_checked(attributes, kwargs, text):
     cls = type('WrongLayerImpl', (ScaledSquareLayerImpl,), attributes)
     with pytest.raises(LayerValidationError, match=text):
         classifier(ConstructionWrapper.create(cls, name='X', **kwargs))
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason='exceptions carry no notes')
+def test_errors_in_setup_name_the_layer():
+    cls = type('WrongLayerImpl', (ScaledSquareLayerImpl,), {'setup': lambda *args: 1 / 0})
+    with pytest.raises(ZeroDivisionError) as caught:
+        classifier(ConstructionWrapper.create(cls, name='X'))
+    assert caught.value.__notes__ == ["in the setup of layer 'X'"]
 
 
 def test_errors_in_a_layer_in_python_come_out_of_the_pass():

@@ -126,6 +126,9 @@ static bs_status declare(bs_layer *layer, bs_buffers_declared *list, const char 
                          const char *name, bs_shape shape, unsigned flags, bs_error *err)
 {
     BS_TRY(bs_check_shape(what, name, &shape, err));
+    if (shape.backward_only && list != &layer->inner)
+        return bs_fail(err, BS_LAYER, "%s '%s' is backward only, which an internal alone can be",
+                       what, name);
     if (bs_find_buffer(list, name) >= 0)
         return bs_fail(err, BS_LAYER, "there are two %ss called '%s'", what, name);
     if (!list->buffer)

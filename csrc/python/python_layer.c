@@ -71,6 +71,22 @@ static bs_status declare_all(bs_layer *layer, const char *kind, PyObject *specs,
     return status;
 }
 
+/* Says where an exception came from, where Python has a place for that (3.11 and later). */
+static void note_layer(const char *part, const char *name)
+{
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    if (value && PyObject_HasAttrString(value, "add_note")) {
+        PyObject *note = PyUnicode_FromFormat("in the %s of layer '%s'", part, name);
+        PyObject *result = note ? PyObject_CallMethod(value, "add_note", "O", note) : NULL;
+        Py_XDECREF(result);
+        Py_XDECREF(note);
+        PyErr_Clear();
+    }
+    PyErr_Restore(type, value, traceback);
+}
+
 static bs_status setup(bs_layer *layer, void *state, bs_error *err)
 {
     python_layer *self = state;
@@ -80,6 +96,8 @@ static bs_status setup(bs_layer *layer, void *state, bs_error *err)
     PyObject *object, *no_delta, *no_gradient, *outputs, *parameters, *internals;
     bs_status status = BS_OK;
     self->name = layer->name;
+    if (in_shapes && !made)
+        note_layer("setup", layer->name);
     if (made && !PyTuple_Check(made))
         PyErr_Format(PyExc_TypeError, "a factory must return a tuple, got %R", made);
     if (!pair || PyErr_Occurred() || PyList_Append(self->factory->made, pair) < 0 ||
@@ -101,22 +119,6 @@ static bs_status setup(bs_layer *layer, void *state, bs_error *err)
     return status;
 }
 
-/* Says which layer an exception came from, where Python has a place for that (3.11 and later). */
-static void note_layer(const char *pass, const char *name)
-{
-    PyObject *type, *value, *traceback;
-    PyErr_Fetch(&type, &value, &traceback);
-    PyErr_NormalizeException(&type, &value, &traceback);
-    if (value && PyObject_HasAttrString(value, "add_note")) {
-        PyObject *note = PyUnicode_FromFormat("in the %s pass of layer '%s'", pass, name);
-        PyObject *result = note ? PyObject_CallMethod(value, "add_note", "O", note) : NULL;
-        Py_XDECREF(result);
-        Py_XDECREF(note);
-        PyErr_Clear();
-    }
-    PyErr_Restore(type, value, traceback);
-}
-
 /* Calls forward(argument) or backward(); an exception stays set and becomes the handle's sticky
  * error. */
 static void call(bs_handler *h, const python_layer *self, PyObject *function, PyObject *argument,
@@ -127,7 +129,7 @@ static void call(bs_handler *h, const python_layer *self, PyObject *function, Py
                                 : PyObject_CallNoArgs(function);
     if (!result) {
         note_layer(pass, self->name);
-        bs_fail(&h->error, BS_CALLBACK, "%s pass of layer '%s'", pass, self->name);
+        bs_fail(&h->error, BS_CALLBACK, "%s of layer '%s'", pass, self->name);
     }
     Py_XDECREF(result);
     PyGILState_Release(gil);
@@ -136,14 +138,14 @@ static void call(bs_handler *h, const python_layer *self, PyObject *function, Py
 static void forward(bs_handler *h, const void *state, const bs_io *io)
 {
     const python_layer *self = state;
-    call(h, self, self->forward, io->pass == BS_TRAINING ? Py_True : Py_False, "forward");
+    call(h, self, self->forward, io->pass == BS_TRAINING ? Py_True : Py_False, "forward pass");
 }
 
 static void backward(bs_handler *h, const void *state, const bs_io *io)
 {
     const python_layer *self = state;
     (void)io;
-    call(h, self, self->backward, NULL, "backward");
+    call(h, self, self->backward, NULL, "backward pass");
 }
 
 const bs_layer_type bs_python_layer = {.name = "Python",
