@@ -194,6 +194,7 @@ def shapes(**kwargs):
     (layers.Embedding(3, 2), shapes(default=(2,)), 'one id each'),
     (layers.Embedding(0, 2), shapes(default=(1,)), 'vocab_size must be a positive int, got 0'),
     (layers.LayerNorm(epsilon=0), shapes(default=(2,)), 'epsilon must be positive, got 0'),
+    (layers.Elementwise('\ud800'), shapes(default=(2,)), r"activation must be .* '\\ud800'"),
     (layers.GlobalPooling2D('min'), shapes(default=(2, 2, 1)), "type must be one of: max avg"),
     (layers.GlobalPooling2D(), shapes(default=(2, 2)), r'expected \(T B H W C\)'),
     (layers.DeltasScaling(np.inf), shapes(default=(2,)), 'factor must be a finite number'),

@@ -130,6 +130,7 @@ void bs_clock_check(bs_handler *h, const bs_array *timing)
     const bs_array logarithm = bs_scratch_like(h, timing);
     bs_log_t(h, timing, &logarithm); /* is finite for positive finite numbers only */
     if (!bs_is_fully_finite(h, &logarithm))
-        bs_fail(&h->error, BS_VALUE, "all numbers of parameter 'timing' must be above 0");
+        bs_fail(&h->error, BS_VALUE,
+                "all numbers of parameter 'timing' must be finite and above 0");
     bs_scratch_release(h, mark);
 }

@@ -60,7 +60,7 @@ typedef struct bs_clock {
 bs_clock bs_clock_open(bs_handler *h, const bs_array *timing, const bs_array *like);
 void bs_clock_set(bs_handler *h, const bs_clock *clock, int64_t t);
 
-/* For bs_layer_type.check: fails unless all numbers of the timing are above 0. */
+/* For bs_layer_type.check: fails unless all numbers of the timing are finite and above 0. */
 void bs_clock_check(bs_handler *h, const bs_array *timing);
 
 #endif
