@@ -1,6 +1,6 @@
-/* lstm_opt.c - LstmOpt: an Lstm whose gates are blocks of rows of W (4n, in),
- * R (4n, n), p (3, n) and b (4n), in the order z, i, f, o (p: i, f, o). It computes the same. Ga
- * and Gb (4n) are the gates before and after their activations. */
+/* lstm_opt.c - LstmOpt: an Lstm whose gates are blocks of rows of W (4n, in), R (4n, n), p (3, n)
+ * and b (4n), in the order z, i, f, o (p: i, f, o). It computes the same. Ga and Gb (4n) are the
+ * gates before and after their activations. */
 #include "layers/lstm_passes.h"
 
 enum { X };
