@@ -135,8 +135,8 @@ bs_status bs_check_shape(const char *what, const char *name, const bs_shape *sha
 /* Position of the buffer called `name`, or -1. */
 int bs_find_buffer(const bs_buffers_declared *list, const char *name);
 
-/* Position of the partner of internal `name`, called "d" and that name, which takes what flows
- * back; or -1. */
-int bs_find_partner(const bs_buffers_declared *internals, const char *name);
+/* Position of the partner of an internal, which takes what flows back: called "d" and its name,
+ * backward only and of its shape; or -1. */
+int bs_find_partner(const bs_buffers_declared *internals, int internal);
 
 #endif

@@ -75,7 +75,7 @@ static void set_partners(builder *b, int l)
             b->layout->partner[bs_layout_leaf(b->layout, l, forward[k], i)] = bs_layout_leaf(
                 b->layout, l, back[k], i);
     for (int i = 0; i < layer->inner.n; i++) {
-        const int partner = bs_find_partner(&layer->inner, layer->inner.buffer[i].name);
+        const int partner = bs_find_partner(&layer->inner, i);
         if (partner >= 0)
             b->layout->partner[bs_layout_leaf(b->layout, l, BS_INTERNALS, i)] = bs_layout_leaf(
                 b->layout, l, BS_INTERNALS, partner);
