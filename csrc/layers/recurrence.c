@@ -1,6 +1,14 @@
 /* recurrence.c - helpers of layers that run over time. */
 #include "layers/recurrence.h"
 
+const bs_option bs_recurrent_options[] = {
+    {"size", BS_OPT_INT, offsetof(bs_recurrent, size), NULL, NULL},
+    {"activation", BS_OPT_ACTIVATION, offsetof(bs_recurrent, activation), "tanh", NULL},
+    {0}};
+const bs_port bs_recurrent_inputs[] = {{"default", "T B ...", 0}, {0}};
+
+/* ---- several arrays as one ---- */
+
 bs_array bs_stack(const bs_array *first, int n)
 {
     bs_array out = *first;
