@@ -141,33 +141,6 @@ void bs_put_nothing(bs_handler *h, bs_write write, const bs_array *out)
         bs_fill(h, out, 0.0);
 }
 
-void bs_activate(bs_handler *h, int activation, const bs_array *x, const bs_array *y)
-{
-    switch ((bs_activation)activation) {
-    case BS_REL: bs_rel(h, x, y); break;
-    case BS_TANH: bs_tanh(h, x, y); break;
-    case BS_SIGMOID: bs_sigmoid(h, x, y); break;
-    case BS_EL: bs_el(h, x, y); break;
-    default:
-        if (!bs_is_same_view(x, y))
-            bs_copy_to(h, x, y);
-    }
-}
-
-void bs_activate_deriv(bs_handler *h, int activation, const bs_array *y, const bs_array *dy,
-                       const bs_array *dx)
-{
-    switch ((bs_activation)activation) {
-    case BS_REL: bs_rel_deriv(h, y, y, dy, dx); break;
-    case BS_TANH: bs_tanh_deriv(h, y, y, dy, dx); break;
-    case BS_SIGMOID: bs_sigmoid_deriv(h, y, y, dy, dx); break;
-    case BS_EL: bs_el_deriv(h, y, y, dy, dx); break;
-    default:
-        if (!bs_is_same_view(dy, dx))
-            bs_copy_to(h, dy, dx);
-    }
-}
-
 void bs_put_activate_deriv(bs_handler *h, bs_write write, int activation, const bs_array *y,
                            const bs_array *dy, const bs_array *dx)
 {

@@ -53,11 +53,7 @@ void bs_put_nothing(bs_handler *h, bs_write write, const bs_array *out);
 
 /* ---- activations ---- */
 
-void bs_activate(bs_handler *h, int activation, const bs_array *x,
-                 const bs_array *y); /* y = act(x), may be in place */
-/* dx = dy * act'(y), by y alone; dx may be dy. */
-void bs_activate_deriv(bs_handler *h, int activation, const bs_array *y, const bs_array *dy,
-                       const bs_array *dx);
+/* dx (+)= dy * act'(y), by y alone; dx may be dy where it is set. */
 void bs_put_activate_deriv(bs_handler *h, bs_write write, int activation, const bs_array *y,
                            const bs_array *dy, const bs_array *dx);
 
