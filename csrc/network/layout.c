@@ -75,7 +75,7 @@ static void set_partners(builder *b, int l)
             b->layout->partner[bs_layout_leaf(b->layout, l, forward[k], i)] = bs_layout_leaf(
                 b->layout, l, back[k], i);
     for (int i = 0; i < layer->inner.n; i++) {
-        const int partner = bs_find_partner(&layer->inner, layer->inner.buffer[i].name);
+        const int partner = bs_find_partner(&layer->inner, i);
         if (partner >= 0)
             b->layout->partner[bs_layout_leaf(b->layout, l, BS_INTERNALS, i)] = bs_layout_leaf(
                 b->layout, l, BS_INTERNALS, partner);
@@ -282,17 +282,17 @@ static bs_status place_sources(builder *b, int *member)
 {
     bs_layout *layout = b->layout;
     group_sources(b);
-    for (int lone = 0; lone < 2;
-         lone++) /* joined ones first: they decide where their partners stand */
+    /* joined ones first: they decide where their partners stand */
+    for (int joined = 1; joined >= 0; joined--)
         for (int i = 2; i < layout->n_leaves; i++) {
             const bs_category category = layout->leaf[i].category;
             if ((category != BS_OUTPUTS && category != BS_INTERNALS) || b->group[i] != i ||
                 layout->leaf[i].hub >= 0)
                 continue;
-            int joined = 0;
+            int has_others = 0;
             for (int k = i + 1; k < layout->n_leaves; k++)
-                joined |= find_group(b, k) == i;
-            if (joined != lone)
+                has_others |= find_group(b, k) == i;
+            if (has_others == joined)
                 BS_TRY(place_group(b, i, member));
         }
     return BS_OK;
