@@ -4,7 +4,6 @@
  * into its members becomes a second hub in the same order. */
 #include "network/layout.h"
 
-
 #include "network/source_order.h"
 
 /* What the functions below share while a layout is built. */
