@@ -17,6 +17,7 @@ from brainstorm import layers
 from brainstorm.layers.base_layer import Layer
 from brainstorm.structure.buffer_structure import BufferStructure, StructureTemplate
 from brainstorm.structure.construction import ConstructionWrapper
+from brainstorm.tests.tools import get_test_configurations, run_layer_tests
 from brainstorm.utils import flatten_all_but_last
 
 # ---- the layer ----
@@ -68,6 +69,12 @@ def PRelu(name=None):
     """What is written in a network: wires a PReluLayerImpl like any other layer."""
     return ConstructionWrapper.create(PReluLayerImpl, name=name)
 
+
+# ---- does it do what a layer must? ----
+
+for spec in get_test_configurations():
+    shapes = {'default': BufferStructure('T', 'B', 3)}
+    run_layer_tests(PReluLayerImpl('PRelu', shapes, set(), set()), spec)
 
 # ---- data ----
 

@@ -165,6 +165,20 @@ def test_layers_in_python_are_checked(attributes, kwargs, text):
         classifier(ConstructionWrapper.create(cls, name='X', **kwargs))
 
 
+@pytest.mark.parametrize('partner', [
+    BufferStructure('T', 'B', 1, is_backward_only=True), BufferStructure('T', 'B', 6),
+    BufferStructure('B', 6, is_backward_only=True)])
+def test_what_flows_back_into_an_internal_needs_a_partner_that_fits(partner):
+    internals = {'x': BufferStructure('T', 'B', 6), 'dx': partner}
+    wrong = type('WrongLayerImpl', (ScaledSquareLayerImpl,), {
+        'setup': lambda self, kwargs, in_shapes: (in_shapes, {}, internals)})
+    layer = ConstructionWrapper.create(wrong, name='X') - '..internals.x'
+    inp = layers.Input({'default': ('T', 'B', 6)})
+    inp >> layer >> layers.Loss()
+    with pytest.raises(KeyError, match="'x' of layer 'X' .* no partner 'dx', backward only and of"):
+        bs.Network.from_layer(inp)
+
+
 def waiting_net():
     net = classifier(ConstructionWrapper.create(WaitLayerImpl, name='W'))
     net.initialize(0.1)

@@ -94,6 +94,10 @@ def test_what_it_refuses():
     with pytest.raises(LayerValidationError, match='Lstm: a layer that is wired already'):
         layers.Bidirectional(wired)
     both = layers.Bidirectional(layers.Lstm(2))
+    assert repr(both) == "<Bidirectional 'Lstm' of type Lstm>"
+    for wrong in (None, layers.Lstm, both):
+        with pytest.raises(TypeError, match='Bidirectional takes a single layer.*, not <?'):
+            layers.Bidirectional(wrong)
     with pytest.raises(ValueError, match="only the output 'default', not 'loss'"):
         both - 'loss'
     with pytest.raises(ValueError, match="inputs 'default' and 'mask', not 'targets'"):

@@ -98,7 +98,7 @@ def test_other_arrays_are_refused(name, debug):
     for array in arrays(name):
         right = right_arguments(name)[array]
         for wrong in (right.array, right.array.tolist(), None, 1.0):
-            check_fails(debug, name, array, wrong, TypeError, 'must be a DebugArray, got')
+            check_fails(debug, name, array, wrong, TypeError, 'must be a DebugArray, not')
 
 
 @every_operation
@@ -237,7 +237,7 @@ def test_arrays_are_made_and_copied(debug):
     with pytest.raises(ValueError, match='shape'):
         debug.set_from_numpy(array, np.zeros(3))
     for call in (debug.get_numpy_copy, lambda mem: debug.set_from_numpy(mem, taken)):
-        with pytest.raises(TypeError, match="_numpy.*: 'mem' must be a DebugArray, got array"):
+        with pytest.raises(TypeError, match="_numpy.*: 'mem' must be a DebugArray, not ndarray"):
             call(taken)
     with pytest.raises(TypeError, match="is_fully_finite: 'a' must be a DebugArray"):
         debug.is_fully_finite(taken)

@@ -194,6 +194,7 @@ def shapes(**kwargs):
     (layers.Embedding(3, 2), shapes(default=(2,)), 'one id each'),
     (layers.Embedding(0, 2), shapes(default=(1,)), 'vocab_size must be a positive int, got 0'),
     (layers.LayerNorm(epsilon=0), shapes(default=(2,)), 'epsilon must be positive, got 0'),
+    (layers.Elementwise('\ud800'), shapes(default=(2,)), r"activation must be .* '\\ud800'"),
     (layers.GlobalPooling2D('min'), shapes(default=(2, 2, 1)), "type must be one of: max avg"),
     (layers.GlobalPooling2D(), shapes(default=(2, 2)), r'expected \(T B H W C\)'),
     (layers.DeltasScaling(np.inf), shapes(default=(2,)), 'factor must be a finite number'),
@@ -203,4 +204,16 @@ def test_what_does_not_fit_is_refused(layer, in_shapes, text):
     for port in in_shapes:
         inp - port >> port - layer
     with pytest.raises(LayerValidationError, match="layer '.*': .*" + text):
+        bs.Network.from_layer(layer)
+
+
+@pytest.mark.parametrize('make, message', [
+    (lambda inp: inp >> layers.Embedding(2 ** 24 + 1, 1), 'vocab_size is 16777217'),
+    (lambda inp: inp - 'many' >> layers.SoftmaxCE(), 'number of classes is 16777217')])
+def test_ids_that_float32_cannot_tell_apart(make, message):
+    inp = layers.Input({'default': ('T', 'B', 1), 'many': ('T', 'B', 2 ** 24 + 1)})
+    layer = make(inp)
+    if layer.layer.layer_type == 'SoftmaxCE':
+        inp >> 'targets' - layer
+    with pytest.raises(LayerValidationError, match=message):
         bs.Network.from_layer(layer)

@@ -225,3 +225,21 @@ def test_initial_values_of_complex_numbers_are_refused():
     net = classifier(layers.Recurrent(2, name='R'))
     with pytest.raises(TypeError, match='real numbers.*complex128'):
         net.initialize({'R': {'bias': np.ones(2, complex), 'default': 0}, 'default': 0})
+
+
+def test_a_backward_pass_needs_a_forward_pass():
+    net = mlp()
+    with pytest.raises(RuntimeError, match='needs a forward pass'):
+        net.backward_pass()
+    net.provide_external_data(random_batch())
+    net.forward_pass()
+    net.backward_pass()
+    net.provide_external_data(random_batch(seed=5))
+    net.backward_pass()  # of the pass that ran
+    net.provide_external_data(random_batch(batch_size=5))
+    with pytest.raises(RuntimeError, match='needs a forward pass'):
+        net.backward_pass()
+    net.forward_pass()
+    net.set_handler(NumpyHandler(np.float32))
+    with pytest.raises(RuntimeError, match='needs a forward pass'):
+        net.backward_pass()

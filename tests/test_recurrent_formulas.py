@@ -146,8 +146,8 @@ def test_units_of_a_clockwork_keep_their_output_between_ticks():
 
 @pytest.mark.parametrize('make', [layers.Clockwork, layers.ClockworkLstm])
 @pytest.mark.parametrize('wrong', [0, -1, np.nan, np.inf])
-def test_a_timing_must_be_above_zero(make, wrong):
-    with pytest.raises(ValueError, match="layer 'L': .*'timing' must be .*above 0"):
+def test_a_timing_must_be_finite_and_above_zero(make, wrong):
+    with pytest.raises(ValueError, match="layer 'L': .*'timing' must be finite and above 0"):
         run(make(N, name='L'), [1, 2, wrong, 1, 1, 1])
 
 

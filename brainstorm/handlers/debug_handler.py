@@ -134,7 +134,7 @@ class DebugHandler(_core.DebugHandler, DescribedByArguments, Handler):
 
 def _unwrap(what, value):
     if not isinstance(value, DebugArray):
-        raise TypeError(f"{what} must be a DebugArray, got {value!r}")
+        raise TypeError(f"{what} must be a DebugArray, not {type(value).__name__}")
     return value.array
 
 

@@ -134,6 +134,7 @@ def Bidirectional(layer):
         layer: a layer that is not wired yet, for example `Lstm(100)`. It is not used itself.
 
     Raises:
+        TypeError: not a layer, or one that is bidirectional itself.
         LayerValidationError: the layer is wired already.
 
     Example:
@@ -141,4 +142,4 @@ def Bidirectional(layer):
         >>> inp - 'mask' >> 'mask' - both
         >>> inp >> both >> out
     """
-    return BidirectionalWrapper(layer.layer)
+    return BidirectionalWrapper(layer)

@@ -129,7 +129,10 @@ class BidirectionalWrapper(ConstructionWrapper):
     Reverse layers.
     """
 
-    def __init__(self, pattern, input_name='default'):
+    def __init__(self, layer):
+        if type(layer) is not ConstructionWrapper:
+            raise TypeError(f"Bidirectional takes a single layer, like Lstm(100), not {layer!r}")
+        pattern = layer.layer
         name, kwargs = pattern.name, pattern.kwargs
         if pattern.neighbours:
             raise LayerValidationError(f"{name}: a layer that is wired already cannot be made "
@@ -140,7 +143,7 @@ class BidirectionalWrapper(ConstructionWrapper):
         reverse = LayerDetails('Reverse', name + '_reverse', {})
         reversed_input.connect('default', backward, 'default')
         backward.connect('default', reverse, 'default')
-        super().__init__(forward, input_name)
+        super().__init__(forward)
         self._ends = [forward, reverse]
         self._inputs = {'default': [forward, reversed_input], 'mask': [reversed_input, reverse]}
 
@@ -161,6 +164,10 @@ class BidirectionalWrapper(ConstructionWrapper):
 
     def _exits(self):
         return [(layer, 'default') for layer in self._ends]
+
+    def __repr__(self):
+        name = self.layer.name.removesuffix('_forward')
+        return f"<Bidirectional {name!r} of type {self.layer.layer_type}>"
 
 
 def check_layer_name(name, layer_type):

@@ -12,7 +12,7 @@ typedef enum bs_activation {
     BS_N_ACTIVATIONS
 } bs_activation;
 
-extern const char
-    *const bs_activation_names[BS_N_ACTIVATIONS]; /* "linear", "rel", "tanh", "sigmoid", "el" */
+/* "linear", "rel", "tanh", "sigmoid", "el" */
+extern const char *const bs_activation_names[BS_N_ACTIVATIONS];
 
 #endif

@@ -19,11 +19,6 @@ static bs_device *inner_of(const bs_device *device)
 
 /* ---- arrays and numbers ---- */
 
-static int is_array(const bs_arg_info *arg)
-{
-    return arg->kind <= BS_ARG_INOUT;
-}
-
 /* What is wrong with a view, or NULL. */
 static const char *fault_of(const bs_array *a, int may_be_missing)
 {
@@ -62,7 +57,7 @@ static bs_status check_arguments(const bs_op_info *op, const bs_value *values, b
     for (int k = 0; k < op->n_args; k++) {
         const bs_arg_info *arg = &op->args[k];
         const int64_t i = values[k].integer;
-        if (is_array(arg))
+        if (bs_arg_is_array(arg))
             BS_TRY(check_array(op, arg, &values[k].array, dtype, err));
         /* infinities are bounds of clip_t; elsewhere the output shows them */
         if (arg->kind == BS_ARG_NUMBER && isnan(values[k].number))

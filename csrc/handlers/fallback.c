@@ -9,24 +9,12 @@ static bs_array as_row(const bs_array *vector) /* (N,) or (1, N) -> (1, N) */
     return row;
 }
 
-static void activate(bs_handler *h, const bs_array *y, int activation)
-{
-    switch ((bs_activation)activation) {
-    case BS_REL: bs_rel(h, y, y); break;
-    case BS_TANH: bs_tanh(h, y, y); break;
-    case BS_SIGMOID: bs_sigmoid(h, y, y); break;
-    case BS_EL: bs_el(h, y, y); break;
-    case BS_LINEAR:
-    case BS_N_ACTIVATIONS: break;
-    }
-}
-
 void bs_fallback_linear_act(bs_handler *h, bs_a_ x, bs_a_ w, bs_a_ bias, bs_a_ y, int activation)
 {
     const bs_array row = as_row(bias);
     bs_dot_mm(h, x, w, y, 0, 1);
     bs_add_mv(h, y, &row, y);
-    activate(h, y, activation);
+    bs_activate(h, activation, y, y);
 }
 
 static bs_array as_matrix(const bs_array *a) /* (..., C) -> (rows, C) */

@@ -14,29 +14,12 @@ static bs_array row(const bs_array *a, int k) /* (1, n) */
     return bs_slice(&m, k, 1);
 }
 
-static void activate(bs_handler *h, int activation, bs_a_ x, bs_a_ y)
-{
-    switch ((bs_activation)activation) {
-    case BS_REL: bs_rel(h, x, y); break;
-    case BS_TANH: bs_tanh(h, x, y); break;
-    case BS_SIGMOID: bs_sigmoid(h, x, y); break;
-    case BS_EL: bs_el(h, x, y); break;
-    default: bs_copy_to(h, x, y);
-    }
-}
-
 /* out += dy * act'(y) */
 static void add_deriv(bs_handler *h, int activation, bs_a_ y, bs_a_ dy, bs_a_ out)
 {
     const bs_mark mark = bs_scratch_mark(h);
     const bs_array dx = bs_scratch_like(h, dy);
-    switch ((bs_activation)activation) {
-    case BS_REL: bs_rel_deriv(h, y, y, dy, &dx); break;
-    case BS_TANH: bs_tanh_deriv(h, y, y, dy, &dx); break;
-    case BS_SIGMOID: bs_sigmoid_deriv(h, y, y, dy, &dx); break;
-    case BS_EL: bs_el_deriv(h, y, y, dy, &dx); break;
-    default: bs_copy_to(h, dy, &dx);
-    }
+    bs_activate_deriv(h, activation, y, dy, &dx);
     bs_add_tt(h, &dx, out, out);
     bs_scratch_release(h, mark);
 }
@@ -57,14 +40,14 @@ void bs_fallback_lstm_forward(bs_handler *h, bs_a_ c_before, bs_a_ y_before, bs_
         peephole[k] = row(p, k);
     bs_mult_add_mv(h, c_before, &peephole[PI], &a[I]);
     bs_mult_add_mv(h, c_before, &peephole[PF], &a[F]);
-    activate(h, activation, &a[Z], &b[Z]);
+    bs_activate(h, activation, &a[Z], &b[Z]);
     bs_sigmoid(h, &a[I], &b[I]);
     bs_sigmoid(h, &a[F], &b[F]);
     bs_mult_tt(h, &b[I], &b[Z], ca);
     bs_mult_add_tt(h, &b[F], c_before, ca);
     bs_mult_add_mv(h, ca, &peephole[PO], &a[O]);
     bs_sigmoid(h, &a[O], &b[O]);
-    activate(h, activation, ca, cb);
+    bs_activate(h, activation, ca, cb);
     bs_mult_tt(h, &b[O], cb, y);
     bs_copy_to_if(h, c_before, ca, keep);
     bs_copy_to_if(h, y_before, y, keep);
@@ -141,7 +124,7 @@ void bs_fallback_gru_forward(bs_handler *h, bs_a_ y_before, bs_a_ b, bs_a_ ga, b
     bs_sigmoid(h, &pre[U], &post[U]);
     bs_add_mv(h, &s, &bias, &s);
     bs_mult_add_tt(h, &post[R], &s, &pre[H]);
-    activate(h, activation, &pre[H], &post[H]);
+    bs_activate(h, activation, &pre[H], &post[H]);
     bs_subtract_tt(h, y_before, &post[H], y);
     bs_mult_tt(h, &post[U], y, y);
     bs_add_tt(h, &post[H], y, y);

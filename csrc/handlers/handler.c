@@ -10,9 +10,6 @@
 
 #include "handlers/fallback.h"
 
-const char *const bs_activation_names[BS_N_ACTIVATIONS] = {"linear", "rel", "tanh", "sigmoid",
-                                                           "el"};
-
 /* ---- the list of handlers ---- */
 
 #define BS_HANDLER(constant, name) extern const bs_handler_type constant;

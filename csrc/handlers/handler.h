@@ -228,6 +228,12 @@ bs_block *bs_scratch_block(const bs_handler *h, const void *data); /* that data 
 #define BS_OP(name, need, rule, signature, arguments, formula) BS_FWD_##signature(name)
 #include "handlers/ops.def"
 
+/* The operation of a bs_activation: y = act(x), may be in place. */
+void bs_activate(bs_handler *h, int activation, bs_a_ x, bs_a_ y);
+
+/* dx = dy * act'(y), by y alone; dx may be dy. */
+void bs_activate_deriv(bs_handler *h, int activation, bs_a_ y, bs_a_ dy, bs_a_ dx);
+
 /* Whether there is no NaN and no infinity; 1 after a failure. */
 static inline int bs_is_fully_finite(bs_handler *h, const bs_array *a)
 {

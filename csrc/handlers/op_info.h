@@ -23,6 +23,16 @@ typedef struct bs_arg_info {
     int may_be_missing; /* without memory (data NULL) it is left out */
 } bs_arg_info;
 
+static inline int bs_arg_is_array(const bs_arg_info *arg)
+{
+    return arg->kind <= BS_ARG_INOUT;
+}
+
+static inline int bs_arg_is_output(const bs_arg_info *arg)
+{
+    return arg->kind == BS_ARG_OUT || arg->kind == BS_ARG_INOUT;
+}
+
 enum { BS_MAX_ARGS = 12 };
 
 /* One value per argument, in the order of bs_op_info.args. */
@@ -49,8 +59,8 @@ typedef struct bs_op_info {
     /* The rule of its row: BS_OK, or BS_VALUE / BS_TYPE naming the argument, its shape and what was
      * expected. */
     bs_status (*check)(const struct bs_op_info *op, const bs_value *values, bs_error *err);
-    void (*call)(bs_handler *h,
-                 const bs_value *values); /* by the forwarder; values must have passed the check */
+    /* Calls the forwarder; the values must have passed the check. */
+    void (*call)(bs_handler *h, const bs_value *values);
 } bs_op_info;
 
 extern const bs_op_info bs_op_infos[]; /* in the order of ops.def */

@@ -6,12 +6,6 @@
 
 enum { W, R, BIAS, TIMING };
 
-static const bs_option options[] = {
-    {"size", BS_OPT_INT, offsetof(bs_recurrent, size), NULL, NULL},
-    {"activation", BS_OPT_ACTIVATION, offsetof(bs_recurrent, activation), "tanh", NULL},
-    {0}};
-static const bs_port inputs[] = {{"default", "T B ...", 0}, {0}};
-
 static bs_status setup(bs_layer *layer, void *state, bs_error *err)
 {
     const bs_recurrent *self = state;
@@ -37,8 +31,8 @@ static void backward(bs_handler *h, const void *state, const bs_io *io)
 
 const bs_layer_type bs_layer_clockwork = {
     .name = "Clockwork",
-    .options = options,
-    .inputs = inputs,
+    .options = bs_recurrent_options,
+    .inputs = bs_recurrent_inputs,
     .state_size = sizeof(bs_recurrent),
     .setup = setup,
     .check = check,

@@ -7,15 +7,9 @@
 
 enum { TIMING = 15 };
 
-static const bs_option options[] = {
-    {"size", BS_OPT_INT, offsetof(bs_lstm_options, size), NULL, NULL},
-    {"activation", BS_OPT_ACTIVATION, offsetof(bs_lstm_options, activation), "tanh", NULL},
-    {0}};
-static const bs_port inputs[] = {{"default", "T B ...", 0}, {0}};
-
 static bs_status setup(bs_layer *layer, void *state, bs_error *err)
 {
-    const bs_lstm_options *self = state;
+    const bs_recurrent *self = state;
     BS_TRY(bs_lstm_setup(layer, self, err));
     return bs_add_parameter(layer, "timing", bs_fixed_1d(self->size), BS_NO_GRADIENT, err);
 }
@@ -38,9 +32,9 @@ static void backward(bs_handler *h, const void *state, const bs_io *io)
 
 const bs_layer_type bs_layer_clockwork_lstm = {
     .name = "ClockworkLstm",
-    .options = options,
-    .inputs = inputs,
-    .state_size = sizeof(bs_lstm_options),
+    .options = bs_recurrent_options,
+    .inputs = bs_recurrent_inputs,
+    .state_size = sizeof(bs_recurrent),
     .setup = setup,
     .check = check,
     .forward = forward,

@@ -25,6 +25,7 @@ static bs_status setup(bs_layer *layer, void *state, bs_error *err)
     one.dim[one.ndim - 1] = 1;
     y.dim[y.ndim - 1] = self->size;
     BS_TRY(bs_want_shape(layer, IDS, &one, "one id each", err));
+    BS_TRY(bs_want_ids(self->vocab_size, "vocab_size", err));
     BS_TRY(bs_add_output(layer, "default", y, err));
     return bs_add_parameter(layer, "W", bs_fixed_2d(self->vocab_size, self->size), 0, err);
 }

@@ -15,24 +15,13 @@ enum { WH, RR = 3, BH = 6, BS = 9, N_PARAMETERS };        /* Wh Wr Wz, Rr Rz Rh,
 enum { HA, HB = 4, DHA = 7, DHB = 11, N_INTERNALS = 14 }; /* Ha Ra Za S, Hb Rb Zb, and d... */
 enum { H, R, Z, S };                                      /* blocks of n columns */
 
-typedef struct {
-    int64_t size;
-    int activation;
-} gru;
-
-static const bs_option options[] = {
-    {"size", BS_OPT_INT, offsetof(gru, size), NULL, NULL},
-    {"activation", BS_OPT_ACTIVATION, offsetof(gru, activation), "tanh", NULL},
-    {0}};
-static const bs_port inputs[] = {{"default", "T B ...", 0}, {0}};
-
 static bs_status setup(bs_layer *layer, void *state, bs_error *err)
 {
     static const char *const parameters[] = {"Wh", "Wr", "Wz", "Rr", "Rz",
                                              "Rh", "bh", "br", "bz", "bs"};
     static const char *const internals[] = {"Ha",  "Ra",  "Za",  "S",  "Hb",  "Rb",  "Zb",
                                             "dHa", "dRa", "dZa", "dS", "dHb", "dRb", "dZb"};
-    const gru *self = state;
+    const bs_recurrent *self = state;
     const int64_t n = self->size, in = bs_shape_size(&layer->in.buffer[X].shape);
     bs_shape shape = bs_time_shape(n);
     shape.context = 1;
@@ -53,7 +42,7 @@ static bs_status setup(bs_layer *layer, void *state, bs_error *err)
 
 static void forward(bs_handler *h, const void *state, const bs_io *io)
 {
-    const gru *self = state;
+    const bs_recurrent *self = state;
     const int64_t T = io->in[X].dim[0], n = self->size;
     const bs_mark mark = bs_scratch_mark(h);
     const bs_strip ga = bs_strip_open(h, &io->inner[HA], 1, 4),
@@ -81,8 +70,9 @@ static void forward(bs_handler *h, const void *state, const bs_io *io)
 
 /* The deltas of all gates, from the last step to the first; the whole dL/dy of two neighbouring
  * steps is in scratch. */
-static void back_through_time(bs_handler *h, const gru *self, const bs_io *io, const bs_strip *ga,
-                              const bs_strip *gb, const bs_strip *dga, const bs_strip *dgb, int add)
+static void back_through_time(bs_handler *h, const bs_recurrent *self, const bs_io *io,
+                              const bs_strip *ga, const bs_strip *gb, const bs_strip *dga,
+                              const bs_strip *dgb, int add)
 {
     const int64_t T = io->in[X].dim[0], n = self->size;
     const bs_array last = bs_step(&io->d_out[Y], T - 1),
@@ -105,7 +95,7 @@ static void back_through_time(bs_handler *h, const gru *self, const bs_io *io, c
     }
 }
 
-static void parameter_gradients(bs_handler *h, const gru *self, const bs_io *io,
+static void parameter_gradients(bs_handler *h, const bs_recurrent *self, const bs_io *io,
                                 const bs_array *dga)
 {
     const int64_t T = io->in[X].dim[0], n = self->size;
@@ -149,9 +139,9 @@ static void backward(bs_handler *h, const void *state, const bs_io *io)
 
 const bs_layer_type bs_layer_gru = {
     .name = "Gru",
-    .options = options,
-    .inputs = inputs,
-    .state_size = sizeof(gru),
+    .options = bs_recurrent_options,
+    .inputs = bs_recurrent_inputs,
+    .state_size = sizeof(bs_recurrent),
     .setup = setup,
     .forward = forward,
     .backward = backward,

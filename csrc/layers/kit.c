@@ -87,6 +87,15 @@ bs_status bs_window_output(const bs_shape *in, const bs_window *window, int64_t 
     return BS_OK;
 }
 
+bs_status bs_want_ids(int64_t n, const char *what, bs_error *err)
+{
+    const int64_t most = 1 << 24;
+    if (n <= most)
+        return BS_OK;
+    return bs_fail(err, BS_LAYER, "%s is %lld, but ids are told apart up to %lld only", what,
+                   (long long)n, (long long)most);
+}
+
 void bs_put(bs_handler *h, bs_write write, const bs_array *a, const bs_array *out)
 {
     if (write == BS_SET)
@@ -139,33 +148,6 @@ void bs_put_nothing(bs_handler *h, bs_write write, const bs_array *out)
 {
     if (write == BS_SET)
         bs_fill(h, out, 0.0);
-}
-
-void bs_activate(bs_handler *h, int activation, const bs_array *x, const bs_array *y)
-{
-    switch ((bs_activation)activation) {
-    case BS_REL: bs_rel(h, x, y); break;
-    case BS_TANH: bs_tanh(h, x, y); break;
-    case BS_SIGMOID: bs_sigmoid(h, x, y); break;
-    case BS_EL: bs_el(h, x, y); break;
-    default:
-        if (!bs_is_same_view(x, y))
-            bs_copy_to(h, x, y);
-    }
-}
-
-void bs_activate_deriv(bs_handler *h, int activation, const bs_array *y, const bs_array *dy,
-                       const bs_array *dx)
-{
-    switch ((bs_activation)activation) {
-    case BS_REL: bs_rel_deriv(h, y, y, dy, dx); break;
-    case BS_TANH: bs_tanh_deriv(h, y, y, dy, dx); break;
-    case BS_SIGMOID: bs_sigmoid_deriv(h, y, y, dy, dx); break;
-    case BS_EL: bs_el_deriv(h, y, y, dy, dx); break;
-    default:
-        if (!bs_is_same_view(dy, dx))
-            bs_copy_to(h, dy, dx);
-    }
 }
 
 void bs_put_activate_deriv(bs_handler *h, bs_write write, int activation, const bs_array *y,

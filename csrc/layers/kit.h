@@ -36,6 +36,10 @@ bs_window bs_window_of(const bs_window_options *options);
 bs_status bs_window_output(const bs_shape *in, const bs_window *window, int64_t channels,
                            bs_shape *out, bs_error *err);
 
+/* For setup of layers that take ids: BS_LAYER for more than 2^24 of them, the most that float32 can
+ * tell apart. */
+bs_status bs_want_ids(int64_t n, const char *what, bs_error *err);
+
 /* ---- writing: SET replaces, ADD adds, SKIP does nothing ---- */
 
 void bs_put(bs_handler *h, bs_write write, const bs_array *a, const bs_array *out); /* out (+)= a */
@@ -53,11 +57,7 @@ void bs_put_nothing(bs_handler *h, bs_write write, const bs_array *out);
 
 /* ---- activations ---- */
 
-void bs_activate(bs_handler *h, int activation, const bs_array *x,
-                 const bs_array *y); /* y = act(x), may be in place */
-/* dx = dy * act'(y), by y alone; dx may be dy. */
-void bs_activate_deriv(bs_handler *h, int activation, const bs_array *y, const bs_array *dy,
-                       const bs_array *dx);
+/* dx (+)= dy * act'(y), by y alone; dx may be dy where it is set. */
 void bs_put_activate_deriv(bs_handler *h, bs_write write, int activation, const bs_array *y,
                            const bs_array *dy, const bs_array *dx);
 

@@ -28,11 +28,15 @@ int bs_find_buffer(const bs_buffers_declared *list, const char *name)
     return -1;
 }
 
-int bs_find_partner(const bs_buffers_declared *internals, const char *name)
+int bs_find_partner(const bs_buffers_declared *internals, int internal)
 {
-    for (int i = 0; i < internals->n; i++)
-        if (internals->buffer[i].name[0] == 'd' && strcmp(internals->buffer[i].name + 1, name) == 0)
+    const bs_buffer *of = &internals->buffer[internal];
+    for (int i = 0; i < internals->n; i++) {
+        const bs_buffer *b = &internals->buffer[i];
+        if (b->name[0] == 'd' && strcmp(b->name + 1, of->name) == 0 && b->shape.backward_only &&
+            bs_shape_equal(&b->shape, &of->shape))
             return i;
+    }
     return -1;
 }
 

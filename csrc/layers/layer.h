@@ -86,9 +86,8 @@ const bs_layer_type *bs_layer_type_find(const char *name);
 typedef struct bs_buffer {
     const char *name;
     bs_shape shape;
-    unsigned
-        flags; /* inputs: those of the port, outputs: BS_NO_DELTA, parameters: BS_NO_GRADIENT */
-    int strip; /* internals: see bs_add_internal; 0: none */
+    unsigned flags; /* inputs: the port's; outputs: BS_NO_DELTA; parameters: BS_NO_GRADIENT */
+    int strip;      /* internals: see bs_add_internal_to_strip; 0: none */
 } bs_buffer;
 
 enum { BS_MAX_BUFFERS = 64 }; /* outputs, parameters or internals of one layer */
@@ -114,7 +113,8 @@ bs_status bs_layer_create(bs_layer *out, bs_arena *arena, const bs_layer_type *t
                           int n_inputs, const bs_buffer *inputs, bs_error *err);
 
 /* For setup: declare the next output, parameter or internal. The name is copied. BS_LAYER: rank
- * above BS_MAX_FEATURES, a size that is not positive, a name twice.
+ * above BS_MAX_FEATURES, a size that is not positive, a name twice, an output or parameter that is
+ * backward only.
  *
  * Internals of one strip (a number above 0) want to be columns of one matrix, side by side in the
  * order of declaration; bs_strip() of kit.h sees them as one. They have one feature dimension, and
@@ -135,8 +135,8 @@ bs_status bs_check_shape(const char *what, const char *name, const bs_shape *sha
 /* Position of the buffer called `name`, or -1. */
 int bs_find_buffer(const bs_buffers_declared *list, const char *name);
 
-/* Position of the partner of internal `name`, called "d" and that name, which takes what flows
- * back; or -1. */
-int bs_find_partner(const bs_buffers_declared *internals, const char *name);
+/* Position of the partner of an internal, which takes what flows back: called "d" and its name,
+ * backward only and of its shape; or -1. */
+int bs_find_partner(const bs_buffers_declared *internals, int internal);
 
 #endif

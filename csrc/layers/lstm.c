@@ -10,12 +10,6 @@
  * F. Gers, N. Schraudolph, J. Schmidhuber, JMLR 3, 2002. */
 #include "layers/lstm_passes.h"
 
-static const bs_option options[] = {
-    {"size", BS_OPT_INT, offsetof(bs_lstm_options, size), NULL, NULL},
-    {"activation", BS_OPT_ACTIVATION, offsetof(bs_lstm_options, activation), "tanh", NULL},
-    {0}};
-static const bs_port inputs[] = {{"default", "T B ...", 0}, {0}};
-
 static bs_status setup(bs_layer *layer, void *state, bs_error *err)
 {
     return bs_lstm_setup(layer, state, err);
@@ -33,9 +27,9 @@ static void backward(bs_handler *h, const void *state, const bs_io *io)
 
 const bs_layer_type bs_layer_lstm = {
     .name = "Lstm",
-    .options = options,
-    .inputs = inputs,
-    .state_size = sizeof(bs_lstm_options),
+    .options = bs_recurrent_options,
+    .inputs = bs_recurrent_inputs,
+    .state_size = sizeof(bs_recurrent),
     .setup = setup,
     .forward = forward,
     .backward = backward,

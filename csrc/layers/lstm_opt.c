@@ -1,22 +1,16 @@
-/* lstm_opt.c - LstmOpt: an Lstm whose gates are blocks of rows of W (4n, in),
- * R (4n, n), p (3, n) and b (4n), in the order z, i, f, o (p: i, f, o). It computes the same. Ga
- * and Gb (4n) are the gates before and after their activations. */
+/* lstm_opt.c - LstmOpt: an Lstm whose gates are blocks of rows of W (4n, in), R (4n, n), p (3, n)
+ * and b (4n), in the order z, i, f, o (p: i, f, o). It computes the same. Ga and Gb (4n) are the
+ * gates before and after their activations. */
 #include "layers/lstm_passes.h"
 
 enum { X };
 enum { W, R, P, B };
 enum { GA, GB, CA, CB, DGA, DGB, DCA, DCB, N_D = 4 };
 
-static const bs_option options[] = {
-    {"size", BS_OPT_INT, offsetof(bs_lstm_options, size), NULL, NULL},
-    {"activation", BS_OPT_ACTIVATION, offsetof(bs_lstm_options, activation), "tanh", NULL},
-    {0}};
-static const bs_port inputs[] = {{"default", "T B ...", 0}, {0}};
-
 static bs_status setup(bs_layer *layer, void *state, bs_error *err)
 {
     static const char *const internals[] = {"Ga", "Gb", "Ca", "Cb", "dGa", "dGb", "dCa", "dCb"};
-    const bs_lstm_options *self = state;
+    const bs_recurrent *self = state;
     const int64_t n = self->size;
     bs_shape shape = bs_time_shape(n);
     shape.context = 1;
@@ -52,7 +46,7 @@ static bs_lstm_cells cells_of(bs_handler *h, const bs_array *inner)
 
 static void forward(bs_handler *h, const void *state, const bs_io *io)
 {
-    const bs_lstm_options *self = state;
+    const bs_recurrent *self = state;
     const bs_lstm_parameters param = parameters(io->param);
     const bs_lstm_cells cells = cells_of(h, io->inner);
     bs_lstm_forward_pass(h, self->activation, io, &param, &cells, NULL);
@@ -60,7 +54,7 @@ static void forward(bs_handler *h, const void *state, const bs_io *io)
 
 static void backward(bs_handler *h, const void *state, const bs_io *io)
 {
-    const bs_lstm_options *self = state;
+    const bs_recurrent *self = state;
     const bs_lstm_parameters param = parameters(io->param);
     const bs_lstm_cells cells = cells_of(h, io->inner);
     const bs_lstm_deltas back = {
@@ -77,9 +71,9 @@ static void backward(bs_handler *h, const void *state, const bs_io *io)
 
 const bs_layer_type bs_layer_lstm_opt = {
     .name = "LstmOpt",
-    .options = options,
-    .inputs = inputs,
-    .state_size = sizeof(bs_lstm_options),
+    .options = bs_recurrent_options,
+    .inputs = bs_recurrent_inputs,
+    .state_size = sizeof(bs_recurrent),
     .setup = setup,
     .forward = forward,
     .backward = backward,

@@ -134,7 +134,7 @@ void bs_lstm_backward_pass(bs_handler *h, int activation, const bs_io *io,
 enum { WZ, P_I = 4, RZ = 7, BZ = 11 };                                /* parameters */
 enum { ZA, ZB, CA = 8, CB, DZA, DZB, DCA = DZA + CA, DCB, N_D = 10 }; /* internals */
 
-bs_status bs_lstm_setup(bs_layer *layer, const bs_lstm_options *self, bs_error *err)
+bs_status bs_lstm_setup(bs_layer *layer, const bs_recurrent *self, bs_error *err)
 {
     static const char *const parameters[] = {"Wz", "Wi", "Wf", "Wo", "pi", "pf", "po", "Rz",
                                              "Ri", "Rf", "Ro", "bz", "bi", "bf", "bo"};
@@ -179,7 +179,7 @@ static bs_lstm_cells open_cells(bs_handler *h, const bs_array *inner)
                            .cb = &inner[CB]};
 }
 
-void bs_lstm_forward_gates(bs_handler *h, const bs_lstm_options *self, const bs_io *io,
+void bs_lstm_forward_gates(bs_handler *h, const bs_recurrent *self, const bs_io *io,
                            const bs_array *timing)
 {
     const bs_mark mark = bs_scratch_mark(h);
@@ -189,7 +189,7 @@ void bs_lstm_forward_gates(bs_handler *h, const bs_lstm_options *self, const bs_
     bs_scratch_release(h, mark);
 }
 
-void bs_lstm_backward_gates(bs_handler *h, const bs_lstm_options *self, const bs_io *io,
+void bs_lstm_backward_gates(bs_handler *h, const bs_recurrent *self, const bs_io *io,
                             const bs_array *timing)
 {
     const bs_mark mark = bs_scratch_mark(h);

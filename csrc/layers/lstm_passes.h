@@ -9,11 +9,6 @@
 
 #include "layers/recurrence.h"
 
-typedef struct bs_lstm_options {
-    int64_t size;
-    int activation;
-} bs_lstm_options;
-
 typedef struct bs_lstm_parameters { /* or their gradients */
     bs_array W, R, p, b;            /* (4n, in), (4n, n), (3, n), (4n) */
 } bs_lstm_parameters;
@@ -41,10 +36,10 @@ void bs_lstm_backward_pass(bs_handler *h, int activation, const bs_io *io,
 /* ---- for layers with an array for each gate: Lstm and ClockworkLstm ---- */
 
 /* Declares output, the 15 parameters Wz .. bo and the internals Za .. dCb. */
-bs_status bs_lstm_setup(bs_layer *layer, const bs_lstm_options *self, bs_error *err);
-void bs_lstm_forward_gates(bs_handler *h, const bs_lstm_options *self, const bs_io *io,
+bs_status bs_lstm_setup(bs_layer *layer, const bs_recurrent *self, bs_error *err);
+void bs_lstm_forward_gates(bs_handler *h, const bs_recurrent *self, const bs_io *io,
                            const bs_array *timing);
-void bs_lstm_backward_gates(bs_handler *h, const bs_lstm_options *self, const bs_io *io,
+void bs_lstm_backward_gates(bs_handler *h, const bs_recurrent *self, const bs_io *io,
                             const bs_array *timing);
 
 #endif

@@ -1,6 +1,14 @@
 /* recurrence.c - helpers of layers that run over time. */
 #include "layers/recurrence.h"
 
+const bs_option bs_recurrent_options[] = {
+    {"size", BS_OPT_INT, offsetof(bs_recurrent, size), NULL, NULL},
+    {"activation", BS_OPT_ACTIVATION, offsetof(bs_recurrent, activation), "tanh", NULL},
+    {0}};
+const bs_port bs_recurrent_inputs[] = {{"default", "T B ...", 0}, {0}};
+
+/* ---- several arrays as one ---- */
+
 bs_array bs_stack(const bs_array *first, int n)
 {
     bs_array out = *first;
@@ -130,6 +138,7 @@ void bs_clock_check(bs_handler *h, const bs_array *timing)
     const bs_array logarithm = bs_scratch_like(h, timing);
     bs_log_t(h, timing, &logarithm); /* is finite for positive finite numbers only */
     if (!bs_is_fully_finite(h, &logarithm))
-        bs_fail(&h->error, BS_VALUE, "all numbers of parameter 'timing' must be above 0");
+        bs_fail(&h->error, BS_VALUE,
+                "all numbers of parameter 'timing' must be finite and above 0");
     bs_scratch_release(h, mark);
 }

@@ -1,9 +1,19 @@
-/* recurrence.h - what layers that run over time share: several arrays as one, the states before all
- * steps, clocks. */
+/* recurrence.h - what layers that run over time share: options and port, several arrays as one, the
+ * states before all steps, clocks. */
 #ifndef BS_LAYERS_RECURRENCE_H
 #define BS_LAYERS_RECURRENCE_H
 
 #include "layers/kit.h"
+
+/* ---- options and port ---- */
+
+typedef struct bs_recurrent { /* the state of all of them */
+    int64_t size;
+    int activation;
+} bs_recurrent;
+
+extern const bs_option bs_recurrent_options[]; /* size, activation='tanh' */
+extern const bs_port bs_recurrent_inputs[];    /* default (T, B, ...) */
 
 /* ---- several arrays as one ---- */
 
@@ -60,7 +70,7 @@ typedef struct bs_clock {
 bs_clock bs_clock_open(bs_handler *h, const bs_array *timing, const bs_array *like);
 void bs_clock_set(bs_handler *h, const bs_clock *clock, int64_t t);
 
-/* For bs_layer_type.check: fails unless all numbers of the timing are above 0. */
+/* For bs_layer_type.check: fails unless all numbers of the timing are finite and above 0. */
 void bs_clock_check(bs_handler *h, const bs_array *timing);
 
 #endif

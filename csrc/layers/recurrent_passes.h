@@ -9,11 +9,6 @@
 
 #include "layers/recurrence.h"
 
-typedef struct bs_recurrent { /* the options of both layers */
-    int64_t size;
-    int activation;
-} bs_recurrent;
-
 /* Declares output, parameters W, R, bias, and internals Ha, dHa, dHb. */
 bs_status bs_recurrent_setup(bs_layer *layer, const bs_recurrent *self, bs_error *err);
 

@@ -16,6 +16,7 @@ static bs_status setup(bs_layer *layer, void *state, bs_error *err)
 {
     bs_shape x = layer->in.buffer[X].shape, one = x;
     (void)state;
+    BS_TRY(bs_want_ids(x.dim[x.ndim - 1], "the number of classes", err));
     one.dim[one.ndim - 1] = 1;
     BS_TRY(bs_want_shape(layer, TARGETS, &one, "one class id each", err));
     BS_TRY(bs_add_final_output(layer, "predictions", x, err));

@@ -4,9 +4,7 @@
  * into its members becomes a second hub in the same order. */
 #include "network/layout.h"
 
-#include <string.h>
-
-#include "network/order.h"
+#include "network/source_order.h"
 
 /* What the functions below share while a layout is built. */
 typedef struct builder {
@@ -75,7 +73,7 @@ static void set_partners(builder *b, int l)
             b->layout->partner[bs_layout_leaf(b->layout, l, forward[k], i)] = bs_layout_leaf(
                 b->layout, l, back[k], i);
     for (int i = 0; i < layer->inner.n; i++) {
-        const int partner = bs_find_partner(&layer->inner, layer->inner.buffer[i].name);
+        const int partner = bs_find_partner(&layer->inner, i);
         if (partner >= 0)
             b->layout->partner[bs_layout_leaf(b->layout, l, BS_INTERNALS, i)] = bs_layout_leaf(
                 b->layout, l, BS_INTERNALS, partner);
@@ -158,7 +156,7 @@ static void place_parameters(builder *b, int *order)
     }
 }
 
-/* ---- the order of sources in a hub ---- */
+/* ---- which sources share a hub ---- */
 
 static int find_group(const builder *b, int leaf)
 {
@@ -181,55 +179,6 @@ static void group_sources(builder *b)
                 b->group[x > y ? x : y] = x < y ? x : y;
             }
         }
-}
-
-static int compare_paths(const builder *b, int x, int y)
-{
-    bs_path path[2];
-    for (int i = 0; i < 2; i++) {
-        const bs_leaf *leaf = &b->layout->leaf[i ? y : x];
-        path[i] = (bs_path){
-            {b->wiring->layer[leaf->layer].name, bs_category_names[leaf->category], leaf->name}};
-    }
-    return bs_path_compare(&path[0], &path[1]);
-}
-
-/* Makes a set of the sources member[0 .. o->n) that each port reads. */
-static void collect_sets(const builder *b, const int *member, bs_order *o)
-{
-    int set = 0;
-    for (int l = 0; l < b->wiring->n; l++)
-        for (int p = 0; p < b->wiring->layer[l].in.n; p++, set++) {
-            const bs_sources *s = &b->wiring->sources[l][p];
-            for (int k = 0; k < s->n; k++)
-                for (int i = 0; i < o->n; i++)
-                    if (bs_source_leaf(b->layout, &s->source[k]) == member[i])
-                        o->member[set * o->n + i] = 1;
-        }
-}
-
-/* Brings the n sources of a hub (sorted by path) into their final order. */
-static bs_status order_sources(builder *b, int n, int *member)
-{
-    bs_order o;
-    int n_ports = 0, *sorted;
-    for (int l = 0; l < b->wiring->n; l++)
-        n_ports += b->wiring->layer[l].in.n;
-    BS_TRY(bs_order_open(&o, b->arena, n, n_ports, b->err));
-    BS_TRY(BS_ARENA_NEW(b->arena, &sorted, n, "a layout", b->err));
-    collect_sets(b, member, &o);
-    if (!bs_order_find(&o)) {
-        const bs_leaf *leaf = &b->layout->leaf[member[0]];
-        return bs_fail(b->err, BS_NETWORK,
-                       "no order of the %d sources that are joined with %s.%s.%s puts those of "
-                       "every input side by side",
-                       n, b->wiring->layer[leaf->layer].name, bs_category_names[leaf->category],
-                       leaf->name);
-    }
-    memcpy(sorted, member, (size_t)n * sizeof *member);
-    for (int i = 0; i < n; i++)
-        member[i] = sorted[o.order[i]];
-    return BS_OK;
 }
 
 /* ---- hubs ---- */
@@ -259,16 +208,10 @@ static bs_status place_group(builder *b, int root, int *member)
 {
     bs_layout *layout = b->layout;
     int n = 0;
-    for (int i = root; i < layout->n_leaves; i++) {
-        int k = n;
-        if (find_group(b, i) != root)
-            continue;
-        for (n++; k > 0 && compare_paths(b, member[k - 1], i) > 0; k--)
-            member[k] = member[k - 1];
-        member[k] = i;
-    }
-    if (n > 1)
-        BS_TRY(order_sources(b, n, member));
+    for (int i = root; i < layout->n_leaves; i++)
+        if (find_group(b, i) == root)
+            member[n++] = i;
+    BS_TRY(bs_order_sources(layout, b->wiring, b->arena, n, member, b->err));
     place_side_by_side(layout, n, member);
     if (n > 1 || layout->leaf[root].category == BS_OUTPUTS) {
         for (int i = 0; i < n; i++)
@@ -282,17 +225,17 @@ static bs_status place_sources(builder *b, int *member)
 {
     bs_layout *layout = b->layout;
     group_sources(b);
-    for (int lone = 0; lone < 2;
-         lone++) /* joined ones first: they decide where their partners stand */
+    /* joined ones first: they decide where their partners stand */
+    for (int joined = 1; joined >= 0; joined--)
         for (int i = 2; i < layout->n_leaves; i++) {
             const bs_category category = layout->leaf[i].category;
             if ((category != BS_OUTPUTS && category != BS_INTERNALS) || b->group[i] != i ||
                 layout->leaf[i].hub >= 0)
                 continue;
-            int joined = 0;
+            int has_others = 0;
             for (int k = i + 1; k < layout->n_leaves; k++)
-                joined |= find_group(b, k) == i;
-            if (joined != lone)
+                has_others |= find_group(b, k) == i;
+            if (has_others == joined)
                 BS_TRY(place_group(b, i, member));
         }
     return BS_OK;

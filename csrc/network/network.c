@@ -17,6 +17,7 @@ struct bs_network {
     int skip_input_deltas;
     int input_deltas_skipped; /* by the last backward pass */
     int has_run[2];           /* a forward pass, a backward pass */
+    int is_ready;             /* a forward pass has run at the present size */
     bs_hook *gradient_hook;
     void *gradient_context;
     atomic_flag busy;
@@ -171,6 +172,7 @@ bs_status bs_network_resize(bs_network *net, int64_t T, int64_t B, bs_error *err
     if (T == net->buffers.T && B == net->buffers.B)
         return BS_OK;
     BS_TRY(bs_buffers_resize(&net->buffers, T, B, err));
+    net->is_ready = 0;
     bs_program_refresh(&net->program, &net->buffers);
     return BS_OK;
 }
@@ -183,7 +185,7 @@ bs_status bs_network_set_device(bs_network *net, bs_device *device, bs_error *er
         bs_stream *stream = net->handler.stream;
         bs_handler_close(&net->handler); /* its scratch belongs to the device of before */
         bs_handler_init(&net->handler, device, stream);
-        net->has_run[0] = net->has_run[1] = 0;
+        net->has_run[0] = net->has_run[1] = net->is_ready = 0;
         bs_program_refresh(&net->program, &net->buffers);
     }
     bs_device_release(before);
@@ -258,13 +260,16 @@ bs_status bs_network_forward(bs_network *net, bs_pass pass, int n_states,
                              const bs_state_before *states, bs_error *err)
 {
     BS_TRY(set_states(net, n_states, states, err));
-    net->has_run[0] = 1;
+    net->has_run[0] = net->is_ready = 1;
     bs_program_forward(&net->program, &net->handler, pass);
     return take_error(net, err);
 }
 
 bs_status bs_network_backward(bs_network *net, bs_error *err)
 {
+    if (!net->is_ready)
+        return bs_fail(err, BS_STATE,
+                       "a backward pass needs a forward pass over data of this size before it");
     if (!net->buffers.backward) {
         BS_TRY(bs_buffers_need_backward(&net->buffers, err));
         bs_program_refresh(&net->program, &net->buffers);

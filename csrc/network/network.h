@@ -72,7 +72,8 @@ typedef struct bs_state_before {
     bs_array state;
 } bs_state_before;
 
-/* Forward and backward pass over what stands in Input's outputs. Errors carry the layer's name. */
+/* Forward and backward pass over what stands in Input's outputs. Errors carry the layer's name.
+ * BS_STATE: a backward pass without a forward pass since the size or the device has changed. */
 bs_status bs_network_forward(bs_network *net, bs_pass pass, int n_states,
                              const bs_state_before *states, bs_error *err);
 bs_status bs_network_backward(bs_network *net, bs_error *err);

@@ -68,7 +68,8 @@ static bs_status check_connected(const bs_graph *graph, int *seen, bs_error *err
 
 /* ---- order ---- */
 
-/* Follows successors that are not placed until a layer comes again. */
+/* Follows successors that are not placed until a layer comes again: the first lap finds a layer on
+ * the cycle, the second one names it. */
 static bs_status fail_with_cycle(const bs_graph *graph, const int *placed, int *seen, bs_error *err)
 {
     char text[BS_ERROR_TEXT] = "";
@@ -76,8 +77,7 @@ static bs_status fail_with_cycle(const bs_graph *graph, const int *placed, int *
     memset(seen, 0, (size_t)graph->n_nodes * sizeof *seen);
     while (placed[at])
         at++;
-    for (int lap = 0; lap < 2;
-         lap++) { /* the first lap finds a layer on the cycle, the second one names it */
+    for (int lap = 0; lap < 2; lap++) {
         const int start = at;
         do {
             const size_t used = strlen(text);

@@ -83,14 +83,12 @@ static bs_status find_source(const bs_layer *layer, const char *output, bs_sourc
                        out->category == BS_OUTPUTS ? "output" : bs_category_names[out->category],
                        name, known[0] ? known : "none");
     }
-    if (out->category == BS_INTERNALS) {
-        if (list->buffer[out->index].shape.backward_only || bs_find_partner(list, name) < 0)
-            return bs_fail(
-                err, BS_KEY,
-                "internal '%s' of layer '%s' cannot be wired: it has no partner 'd%s' for what "
-                "flows back",
-                name, layer->name, name);
-    }
+    if (out->category == BS_INTERNALS &&
+        (list->buffer[out->index].shape.backward_only || bs_find_partner(list, out->index) < 0))
+        return bs_fail(err, BS_KEY,
+                       "internal '%s' of layer '%s' cannot be wired: it has no partner 'd%s', "
+                       "backward only and of its shape, for what flows back",
+                       name, layer->name, name);
     return BS_OK;
 }
 

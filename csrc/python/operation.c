@@ -13,11 +13,6 @@ typedef struct operation_call {
     bs_value values[BS_MAX_ARGS];
 } operation_call;
 
-static int is_array(const operation_call *c, int arg)
-{
-    return c->op->args[arg].kind <= BS_ARG_INOUT;
-}
-
 static int find_argument(const operation_call *c, PyObject *name)
 {
     for (int arg = 0; arg < c->op->n_args; arg++)
@@ -159,7 +154,7 @@ static void name_argument(const bs_op_info *op, const bs_arg_info *arg)
 static int convert_value(operation_call *c, int k, bs_dtype dtype)
 {
     const bs_arg_info *arg = &c->op->args[k];
-    if (is_array(c, k))
+    if (bs_arg_is_array(&c->op->args[k]))
         return bs_argument_open(&c->arguments[k], &c->values[k].array, c->given[k], dtype,
                                 arg->kind, c->op->name, arg->name);
     const int status = convert_plain(c->given[k], arg->kind, &c->values[k]);
@@ -171,8 +166,9 @@ static int convert_value(operation_call *c, int k, bs_dtype dtype)
 static int check_hidden_overlaps(const operation_call *c)
 {
     for (int out = 0; out < c->op->n_args; out++)
-        for (int arg = 0; arg < c->op->n_args && is_array(c, out); arg++) {
-            if (arg == out || !is_array(c, arg) || c->op->args[out].kind == BS_ARG_IN)
+        for (int arg = 0; arg < c->op->n_args && bs_arg_is_array(&c->op->args[out]); arg++) {
+            if (arg == out || !bs_arg_is_array(&c->op->args[arg]) ||
+                c->op->args[out].kind == BS_ARG_IN)
                 continue;
             const int overlap = bs_argument_hidden_overlap(&c->arguments[out], &c->arguments[arg]);
             if (overlap > 0)
@@ -188,7 +184,7 @@ static int64_t total_elements(const operation_call *c)
 {
     int64_t n = 0;
     for (int arg = 0; arg < c->op->n_args; arg++)
-        if (is_array(c, arg))
+        if (bs_arg_is_array(&c->op->args[arg]))
             n += bs_count(&c->values[arg].array);
     return n;
 }
@@ -221,7 +217,7 @@ static int run_operation(handler_object *h, operation_call *c)
     if (err.code != BS_OK)
         return bs_raise(&err), -1;
     for (int arg = 0; arg < c->op->n_args; arg++)
-        if (is_array(c, arg) && bs_argument_write_back(&c->arguments[arg]) < 0)
+        if (bs_arg_is_array(&c->op->args[arg]) && bs_argument_write_back(&c->arguments[arg]) < 0)
             return -1;
     return 0;
 }

@@ -80,8 +80,9 @@ static bs_status setup(bs_layer *layer, void *state, bs_error *err)
     PyObject *object, *no_delta, *no_gradient, *outputs, *parameters, *internals;
     bs_status status = BS_OK;
     self->name = layer->name;
-    if (made && !PyTuple_Check(made))
-        PyErr_Format(PyExc_TypeError, "a factory must return a tuple, got %R", made);
+    if (in_shapes && !made)
+        if (made && !PyTuple_Check(made))
+            PyErr_Format(PyExc_TypeError, "a factory must return a tuple, got %R", made);
     if (!pair || PyErr_Occurred() || PyList_Append(self->factory->made, pair) < 0 ||
         !PyArg_ParseTuple(made, "OOOOOOOO:factory", &object, &no_delta, &no_gradient, &outputs,
                           &parameters, &internals, &self->forward, &self->backward))
@@ -118,14 +119,14 @@ static void call(bs_handler *h, const python_layer *self, PyObject *function, Py
 static void forward(bs_handler *h, const void *state, const bs_io *io)
 {
     const python_layer *self = state;
-    call(h, self, self->forward, io->pass == BS_TRAINING ? Py_True : Py_False, "forward");
+    call(h, self, self->forward, io->pass == BS_TRAINING ? Py_True : Py_False, "forward pass");
 }
 
 static void backward(bs_handler *h, const void *state, const bs_io *io)
 {
     const python_layer *self = state;
     (void)io;
-    call(h, self, self->backward, NULL, "backward");
+    call(h, self, self->backward, NULL, "backward pass");
 }
 
 const bs_layer_type bs_python_layer = {.name = "Python",

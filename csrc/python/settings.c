@@ -183,9 +183,9 @@ static int set_value(bs_settings *out, bs_setting *s, const char *layer, PyObjec
     if (value == Py_None) {
         s->kind = BS_NONE;
     } else if (PyUnicode_Check(value)) {
-        s->kind = BS_TEXT;
         s->text = PyUnicode_AsUTF8(value);
-        return s->text ? 0 : -1;
+        s->kind = s->text ? BS_TEXT : BS_POINTER;
+        PyErr_Clear(); /* halves of surrogate pairs are no text: no option takes them */
     } else if (PyDict_Check(value)) {
         return set_shapes(out, s, layer, value);
     } else if (PyList_Check(value) || PyTuple_Check(value)) {

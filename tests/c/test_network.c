@@ -146,8 +146,8 @@ BS_TEST(graph_errors)
                "layer 'Input' has no output 'defalut'; it has: default, targets");
     CHECK_TEXT(build(with_unknown_port), "layer 'A': NoOp: there is no input 'in'");
     CHECK_TEXT(build(with_internal_without_partner),
-               "internal 'mask' of layer 'D' cannot be wired: it has no partner 'dmask' for what "
-               "flows back");
+               "internal 'mask' of layer 'D' cannot be wired: it has no partner 'dmask', "
+               "backward only and of its shape, for what flows back");
     CHECK_TEXT(build(with_same_name), "there are two layers called 'Input'");
 }
 

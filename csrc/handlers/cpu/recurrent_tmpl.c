@@ -23,14 +23,15 @@ static real *at(const step_job *j, int array, int64_t row, int64_t column)
     return (real *)j->array[array].data + row * j->array[array].pitch + column;
 }
 
-static void run_step(row_job_function *f, int n_arrays, const bs_array *const arrays[], int of_n,
+/* The first array is (B, n). */
+static void run_step(row_job_function *f, int n_arrays, const bs_array *const arrays[],
                      int activation, int add)
 {
     step_job j = {.activation = (bs_activation)activation, .add = add};
     for (int k = 0; k < n_arrays; k++)
         j.array[k] = bs_matrix(arrays[k], arrays[k]->ndim - 1);
-    j.n = j.array[of_n].dim[1];
-    K(each_row)(f, &j, j.array[of_n].dim[0], j.n * STEP_COST);
+    j.n = j.array[0].dim[1];
+    K(each_row)(f, &j, j.array[0].dim[0], j.n * STEP_COST);
 }
 
 /* ---- LSTM ---- */
@@ -80,7 +81,7 @@ void K(lstm_forward)(bs_handler *h, bs_a_ c_before, bs_a_ y_before, bs_a_ keep, 
 {
     (void)h;
     run_step(lstm_row, 9, (const bs_array *const[]){c_before, y_before, keep, p, ga, gb, ca, cb, y},
-             0, activation, 0);
+             activation, 0);
 }
 
 /* What flows into a gate after its activation, from elsewhere and from the cell. A kept cell shows
@@ -151,7 +152,7 @@ void K(lstm_backward)(bs_handler *h, bs_a_ dy, bs_a_ keep, bs_a_ p, bs_a_ c_befo
     (void)h;
     run_step(
         lstm_row_backward, 11,
-        (const bs_array *const[]){dy, keep, p, c_before, gb, cb, dca, dga, dgb, dcb, dc_before}, 0,
+        (const bs_array *const[]){dy, keep, p, c_before, gb, cb, dca, dga, dgb, dcb, dc_before},
         activation, 0);
 }
 
@@ -162,7 +163,7 @@ void K(lstm_backward_add)(bs_handler *h, bs_a_ dy, bs_a_ keep, bs_a_ p, bs_a_ c_
     (void)h;
     run_step(
         lstm_row_backward, 11,
-        (const bs_array *const[]){dy, keep, p, c_before, gb, cb, dca, dga, dgb, dcb, dc_before}, 0,
+        (const bs_array *const[]){dy, keep, p, c_before, gb, cb, dca, dga, dgb, dcb, dc_before},
         activation, 1);
 }
 
@@ -202,7 +203,7 @@ void K(gru_forward)(bs_handler *h, bs_a_ y_before, bs_a_ b, bs_a_ ga, bs_a_ gb, 
                     int activation)
 {
     (void)h;
-    run_step(gru_row, 5, (const bs_array *const[]){y_before, b, ga, gb, y}, 0, activation, 0);
+    run_step(gru_row, 5, (const bs_array *const[]){y_before, b, ga, gb, y}, activation, 0);
 }
 
 BS_INLINE void gru_run_backward(const step_job *j, int64_t row, int64_t start, int64_t count,
@@ -250,8 +251,7 @@ void K(gru_backward)(bs_handler *h, bs_a_ dy, bs_a_ y_before, bs_a_ ga, bs_a_ gb
 {
     (void)h;
     run_step(gru_row_backward, 7,
-             (const bs_array *const[]){dy, y_before, ga, gb, dga, dgb, dy_before}, 0, activation,
-             0);
+             (const bs_array *const[]){dy, y_before, ga, gb, dga, dgb, dy_before}, activation, 0);
 }
 
 void K(gru_backward_add)(bs_handler *h, bs_a_ dy, bs_a_ y_before, bs_a_ ga, bs_a_ gb, bs_a_ dga,
@@ -259,6 +259,5 @@ void K(gru_backward_add)(bs_handler *h, bs_a_ dy, bs_a_ y_before, bs_a_ ga, bs_a
 {
     (void)h;
     run_step(gru_row_backward, 7,
-             (const bs_array *const[]){dy, y_before, ga, gb, dga, dgb, dy_before}, 0, activation,
-             1);
+             (const bs_array *const[]){dy, y_before, ga, gb, dga, dgb, dy_before}, activation, 1);
 }

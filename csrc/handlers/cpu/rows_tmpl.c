@@ -105,46 +105,6 @@ void K(split_add_tt)(bs_handler *h, bs_a_ x, bs_a_ out_a, bs_a_ out_b)
 
 /* ---- reversal ---- */
 
-typedef struct reverse_job {
-    row_view x, y;
-    const bs_array *mask;
-    int64_t *length;     /* of each sequence */
-    int64_t B, per_step; /* sequences; rows of a view that belong to one step of one of them */
-} reverse_job;
-
-static void measure_sequence(void *job, int64_t b)
-{
-    const reverse_job *j = job;
-    int64_t n = j->mask->dim[0];
-    while (n > 0 && *element(j->mask, (n - 1) * j->B + b) == 0)
-        n--;
-    j->length[b] = n;
-}
-
-static void reverse_row(void *job, int64_t row)
-{
-    const reverse_job *j = job;
-    const int64_t step = row / j->per_step, t = step / j->B, b = step % j->B, n = j->length[b];
-    const int64_t from = ((t < n ? n - 1 - t : t) * j->B + b) * j->per_step + row % j->per_step;
-    memcpy(row_at(&j->y, row), row_at(&j->x, from), (size_t)j->x.n * sizeof(real));
-}
-
-void K(reverse_steps)(bs_handler *h, bs_a_ x, bs_a_ mask, bs_a_ y)
-{
-    const bs_mark mark = bs_scratch_mark(h);
-    const int64_t T = x->dim[0], B = x->dim[1];
-    int64_t *length = bs_scratch_take(h, (size_t)B * sizeof *length);
-    if (!length || bs_count(x) == 0)
-        return;
-    reverse_job j = {.x = rows_of(x), .y = rows_of(y), .mask = mask, .length = length, .B = B};
-    j.per_step = j.x.rows / (T * B);
-    K(each_row)(measure_sequence, &j, B, T);
-    K(each_row)(reverse_row, &j, j.x.rows, j.x.n);
-    bs_scratch_release(h, mark);
-}
-
-/* ---- broadcast ---- */
-
 /* Copies n elements, starting at logical index `from` of a, to logical index `to` of out. */
 static void copy_elements(const bs_array *a, int64_t from, const bs_array *out, int64_t to,
                           int64_t n)
@@ -159,6 +119,47 @@ static void copy_elements(const bs_array *a, int64_t from, const bs_array *out, 
         from += run, to += run, n -= run;
     }
 }
+
+typedef struct reverse_job {
+    const bs_array *x, *mask, *y;
+    int64_t *length; /* of each sequence */
+    int64_t B, size; /* sequences; numbers of one step of one of them */
+} reverse_job;
+
+static void measure_sequence(void *job, int64_t b)
+{
+    const reverse_job *j = job;
+    int64_t n = j->mask->dim[0];
+    while (n > 0 && *element(j->mask, (n - 1) * j->B + b) == 0)
+        n--;
+    j->length[b] = n;
+}
+
+static void reverse_row(void *job, int64_t row)
+{
+    const reverse_job *j = job;
+    const int64_t t = row / j->B, b = row % j->B, n = j->length[b];
+    const int64_t from = (t < n ? n - 1 - t : t) * j->B + b;
+    copy_elements(j->x, from * j->size, j->y, row * j->size, j->size);
+}
+
+void K(reverse_steps)(bs_handler *h, bs_a_ x, bs_a_ mask, bs_a_ y)
+{
+    const bs_mark mark = bs_scratch_mark(h);
+    const int64_t T = x->dim[0], B = x->dim[1], count = bs_count(x);
+    if (count == 0)
+        return;
+    int64_t *length = bs_scratch_take(h, (size_t)B * sizeof *length);
+    if (!length)
+        return;
+    reverse_job j = {.x = x, .mask = mask, .y = y, .length = length, .B = B};
+    j.size = count / (T * B);
+    K(each_row)(measure_sequence, &j, B, T);
+    K(each_row)(reverse_row, &j, T * B, j.size);
+    bs_scratch_release(h, mark);
+}
+
+/* ---- broadcast ---- */
 
 typedef struct broadcast_job {
     const bs_array *a, *out;
