@@ -113,6 +113,28 @@ def test_cifar10(cifar, tmp_path):
             assert np.allclose(group['test/default'][0, 3], (image - mean) / std)
 
 
+def test_cifar100(tmp_path):
+    rnd = np.random.RandomState(1)
+    records = {name: np.zeros((n, 3074), np.uint8)
+               for name, n in (('train.bin', 50000), ('test.bin', 10000))}
+    with tarfile.open(tmp_path / 'cifar-100-binary.tar.gz', 'w:gz', compresslevel=1) as archive:
+        for name, values in records.items():
+            values[:, 0], values[:, 1] = 255, rnd.randint(0, 100, len(values))
+            values[:50, 2:] = rnd.randint(0, 256, (50, 3072))
+            member = tarfile.TarInfo('cifar-100-binary/' + name)
+            member.size = values.size
+            archive.addfile(member, io.BytesIO(values.tobytes()))
+    result = run('create_cifar100.py', '--from', tmp_path, '--out', tmp_path)
+    assert result.returncode == 0, result.stderr
+    with h5py.File(tmp_path / 'CIFAR-100.hdf5', 'r') as file:
+        full = file['normalized_full']
+        assert np.array_equal(full['training/targets'][0, :, 0], records['train.bin'][:, 1])
+        assert np.array_equal(full['test/targets'][0, :, 0], records['test.bin'][:, 1])
+        image = records['test.bin'][3, 2:].reshape(3, 32, 32).transpose(1, 2, 0)
+        expected = (image - file.attrs['mean']) / file.attrs['std']
+        assert np.allclose(file['normalized_split/test/default'][0, 3], expected)
+
+
 def write_zip(path, member, content):
     with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(member, content)

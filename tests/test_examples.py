@@ -80,6 +80,38 @@ def test_custom_layer(tmp_path):
     assert float(re.search(r'Test accuracy: ([\d.]+) %\n$', out)[1]) >= 97
 
 
+def test_regression(tmp_path):
+    out = run('regression.py', tmp_path)
+    assert float(re.search(r'without noise: ([\d.]+)\n$', out)[1]) < 0.05
+
+
+def test_training_loop(tmp_path):
+    out = run('training_loop.py', tmp_path)
+    losses = [float(loss) for loss in re.findall(r'Epoch \d+: loss ([\d.]+)', out)]
+    assert len(losses) == 10 and losses[-1] < losses[0] / 10
+    assert float(re.search(r'Test error: ([\d.]+) %\n$', out)[1]) < 4
+
+
+def test_mnist_lstm_on_small_data(tmp_path):
+    make_data(tmp_path / 'MNIST.hdf5', (28, 28, 1), n=500)
+    out = run('mnist_lstm.py', tmp_path, '--epochs', '6')
+    losses = [float(loss) for loss in re.findall(r'rolling_training\n\s+total_loss\s+([\d.]+)', out)]
+    assert len(losses) == 6 and losses[-1] < losses[0]
+    assert re.search(r'Test accuracy: [\d.]+ %\n$', out)
+
+
+def test_the_notebook_runs(tmp_path, monkeypatch):
+    nbclient = pytest.importorskip('nbclient', reason='notebooks need nbclient and ipykernel')
+    nbformat = pytest.importorskip('nbformat')
+    pytest.importorskip('ipykernel', reason='notebooks need nbclient and ipykernel')
+    monkeypatch.setenv('PYTHONPATH', os.pathsep.join(filter(None, sys.path)))
+    notebook = nbformat.read(EXAMPLES / 'one_update.ipynb', as_version=4)
+    assert not any(cell.get('outputs') for cell in notebook.cells)
+    nbclient.NotebookClient(notebook, timeout=120, kernel_name='python3',
+                            resources={'metadata': {'path': str(tmp_path)}}).execute()
+    assert "'total_loss'" in notebook.cells[-1].outputs[0]['data']['text/plain']
+
+
 def test_hutter_lstm_on_small_data(tmp_path):
     alphabet = np.array([32, *range(97, 123)], np.uint8)
     text = np.searchsorted(alphabet, np.frombuffer(b'to be or not to be ' * 600, np.uint8))
