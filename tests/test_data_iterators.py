@@ -1,11 +1,13 @@
 import copy
 import pickle
+import threading
 
 import h5py
 import numpy as np
 import pytest
 
 import brainstorm as bs
+from brainstorm.data_iterators import Minibatches
 from brainstorm.utils import IteratorValidationError
 
 X = np.arange(4 * 5 * 2.).reshape(4, 5, 2)
@@ -162,3 +164,31 @@ def test_wrong_lengths(cut):
 def test_wrong_batch_sizes(size, error):
     with pytest.raises(error, match='batch_size must be an integer'):
         bs.Minibatches(size, default=X)
+
+
+def test_the_next_batch_is_read_while_one_is_used(tmp_path, monkeypatch):
+    values = np.arange(2 * 7 * 3).reshape(2, 7, 3)
+    with h5py.File(tmp_path / 'data.hdf5', 'w') as file:
+        iterator = Minibatches(2, shuffle=False, default=file.create_dataset('x', data=values))
+        read, started = iterator._read, [threading.Event() for _ in range(4)]
+
+        def watched(i):
+            started[i].set()
+            return read(i)
+        monkeypatch.setattr(iterator, '_read', watched)
+        for i, batch in enumerate(iterator(None)):
+            np.testing.assert_array_equal(batch['default'], values[:, 2 * i:2 * i + 2])
+            if i < 3:
+                assert started[i + 1].wait(10)
+            assert i > 1 or not started[i + 2].is_set()  # one ahead, not more
+        assert i == 3
+
+
+def test_a_failing_read_comes_out_at_its_batch(tmp_path):
+    with h5py.File(tmp_path / 'data.hdf5', 'w') as file:
+        iterator = Minibatches(1, shuffle=False, default=file.create_dataset('x', (1, 3, 1)))
+        batches = iterator(None)
+        next(batches)
+    with pytest.raises((ValueError, RuntimeError, OSError)):
+        list(batches)
+    assert not any(thread.name.startswith('reader') for thread in threading.enumerate())

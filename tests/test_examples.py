@@ -95,8 +95,8 @@ def test_training_loop(tmp_path):
 def test_mnist_lstm_on_small_data(tmp_path):
     make_data(tmp_path / 'MNIST.hdf5', (28, 28, 1), n=500)
     out = run('mnist_lstm.py', tmp_path, '--epochs', '6')
-    losses = [float(loss) for loss in re.findall(r'rolling_training\n\s+total_loss\s+([\d.]+)', out)]
-    assert len(losses) == 6 and losses[-1] < losses[0]
+    losses = re.findall(r'rolling_training\n\s+total_loss\s+([\d.]+)', out)
+    assert len(losses) == 6 and float(losses[-1]) < float(losses[0])
     assert re.search(r'Test accuracy: [\d.]+ %\n$', out)
 
 

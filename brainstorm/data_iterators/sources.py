@@ -1,6 +1,7 @@
 """Iterators over data that is at hand: whole, in minibatches, or one sequence at a time."""
 
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 
 import h5py
 import numpy as np
@@ -73,7 +74,8 @@ class Minibatches(_NamedData):
     """Yields batches of `batch_size` sequences, the last of which may be smaller.
 
     Each batch is cut to the longest of its sequences, but to one step at least. Arrays are yielded
-    as views, h5py datasets are read batch by batch. Over h5py datasets it cannot be pickled or
+    as views. h5py datasets are read batch by batch: while one batch is used, a thread reads the
+    next, so that data larger than memory trains without waiting. Over h5py datasets it cannot be pickled or
     copied (TypeError): they are tied to an open file.
 
     Args:
@@ -101,11 +103,17 @@ class Minibatches(_NamedData):
         order = np.arange(self.length)
         if self.shuffle:
             self.rnd.shuffle(order)
-        for i in order:
-            chosen = slice(i * self.batch_size, (i + 1) * self.batch_size)
-            steps = self._longest(chosen)
-            yield {name: values[:, chosen] if values.shape[0] == 1 else values[:steps, chosen]
-                   for name, values in self.data.items()}
+        if any(isinstance(values, h5py.Dataset) for values in self.data.values()):
+            yield from _read_ahead(self._read, order)
+        else:
+            yield from map(self._read, order)
+
+    def _read(self, i):
+        """Batch number i, cut to its longest sequence."""
+        chosen = slice(i * self.batch_size, (i + 1) * self.batch_size)
+        steps = self._longest(chosen)
+        return {name: values[:, chosen] if values.shape[0] == 1 else values[:steps, chosen]
+                for name, values in self.data.items()}
 
     def _longest(self, chosen):
         """Number of steps of the longest of the chosen sequences."""
@@ -149,6 +157,18 @@ class Online(Minibatches):
 
     def __init__(self, shuffle=True, cut_according_to='mask', **named_data):
         super().__init__(1, shuffle, cut_according_to, **named_data)
+
+
+def _read_ahead(read, numbers):
+    """Yield read(i) for each number; while one is used, a thread reads the next."""
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix='reader') as reader:
+        waiting = None
+        for i in numbers:
+            ready, waiting = waiting, reader.submit(read, i)
+            if ready is not None:
+                yield ready.result()
+        if waiting is not None:
+            yield waiting.result()
 
 
 def _check_data(named_data):
