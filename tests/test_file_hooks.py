@@ -1,6 +1,7 @@
 """Hooks that write files or talk to other programs."""
 
 import copy
+import inspect
 import os
 import pickle
 import signal
@@ -33,6 +34,15 @@ def call(hook, logs=(), net=None):
 def test_only_a_monitor_of_deltas_reads_deltas():
     built_in = {getattr(hooks, name) for name in hooks.__all__}
     assert built_in - hooks.READS_NO_DELTAS == {hooks.Hook, hooks.MonitorLayerDeltas}
+
+
+@pytest.mark.parametrize('hook, arguments', [
+    (hooks.SaveNetwork, 'filename'), (hooks.SaveLogs, 'filename'), (hooks.InfoUpdater, 'run'),
+    (hooks.StopOnSigQuit, ''), (hooks.BokehVisualizer, 'log_names, filename=None')])
+def test_documented_signatures(hook, arguments):
+    verbose = hook in (hooks.StopOnSigQuit, hooks.BokehVisualizer)
+    assert str(inspect.signature(hook)) == '(' + ', '.join(filter(None, [
+        arguments, "name=None, timescale='epoch', interval=1", verbose and 'verbose=None'])) + ')'
 
 
 @pytest.mark.parametrize('make, error, text', [
