@@ -230,6 +230,9 @@ def test_the_page_is_written_at_every_call(tmp_path):
     call(hook, {'a': {'x': [1.25, 0.75, 0.4375]}, 'b': [3]})
     assert '0.4375' in page.read_text(encoding='utf-8')
     assert os.listdir(tmp_path) == ['charts.html']
+    hook.finish()
+    last = page.read_text(encoding='utf-8')
+    assert '0.4375' in last and 'http-equiv="refresh"' not in last
 
 
 def test_the_page_of_a_training(tmp_path, monkeypatch):
@@ -237,6 +240,7 @@ def test_the_page_of_a_training(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     trainer = train(hooks.BokehVisualizer(['v.total_loss', 'rolling_training.total_loss']))
     page = (tmp_path / 'BokehVisualizer.html').read_text(encoding='utf-8')
+    assert 'http-equiv="refresh"' not in page
     assert str(trainer.logs['v']['total_loss'][-1]) in page
     description = bs.get_description(trainer)['hooks']['BokehVisualizer']
     assert description == {'@type': 'BokehVisualizer', 'priority': 2,

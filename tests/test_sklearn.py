@@ -1,5 +1,6 @@
 """Networks as estimators of scikit-learn."""
 
+import importlib
 import sys
 
 import numpy as np
@@ -12,7 +13,7 @@ def test_without_scikit_learn_there_is_a_line_to_install_it(monkeypatch):
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, 'sklearn', None)
     with pytest.raises(ImportError, match=r'pip install brainstorm\[sklearn\]'):
-        import brainstorm.sklearn  # noqa: F401
+        importlib.import_module('brainstorm.sklearn')
 
 
 @pytest.fixture(params=['BrainstormClassifier', 'BrainstormRegressor'])

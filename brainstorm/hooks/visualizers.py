@@ -9,15 +9,16 @@ from brainstorm.utils import check_type, import_optional
 
 __all__ = ['BokehVisualizer']
 
-# What is put into Bokeh's own template: the page loads itself again every 5 seconds.
-_TEMPLATE = '{% block preamble %}<meta http-equiv="refresh" content="5">{% endblock %}'
+# What is put into Bokeh's own template.
+_RELOADING = '{% block preamble %}<meta http-equiv="refresh" content="5">{% endblock %}'
+_STILL = ''
 
 
 class BokehVisualizer(FileHook):
     """Draws logs into an HTML page, a line for each, and writes it anew at every call.
 
-    The page holds everything it needs: no server, no network. While it is open in a browser it
-    loads itself again every 5 seconds. Needs the package bokeh.
+    The page holds everything it needs: no server, no network. During the training it loads itself
+    again every 5 seconds where it is open in a browser. Needs the package bokeh.
 
     Args:
         log_names (str | list[str]): logs of numbers; entry 0 stands at the left.
@@ -28,7 +29,10 @@ class BokehVisualizer(FileHook):
         ImportError: there is no bokeh; `pip install brainstorm[live_viz]`.
     """
 
+    __undescribed__ = {'_named_logs'}
     __default_values__ = {'filename': None}
+    _not_pickled = ('_named_logs',)
+    _named_logs = None
     filename_is_optional = True
 
     def __init__(self, log_names, filename=None, name=None, timescale='epoch', interval=1,
@@ -42,23 +46,32 @@ class BokehVisualizer(FileHook):
         import_optional('bokeh', 'live_viz')
 
     def __call__(self, epoch_nr, update_nr, net, stepper, logs):
-        page = self._draw({name: find_log(self, logs, name, epoch_nr) for name in self.log_names})
-        filename = self.filename or f'{self.__name__}.html'
-        with replacing(filename, 'the charts') as partial, \
+        self._named_logs = {name: find_log(self, logs, name, epoch_nr) for name in self.log_names}
+        self._write(_RELOADING)
+
+    def finish(self):
+        if self._named_logs is not None:
+            self._write(_STILL)
+            self._named_logs = None
+
+    def _write(self, template):
+        page = self._draw(template)
+        with replacing(self.filename or f'{self.__name__}.html', 'the charts') as partial, \
                 open(partial, 'w', encoding='utf-8') as file:
             file.write(page)
 
-    def _draw(self, named_logs):
-        """The HTML text of a chart."""
+    def _draw(self, template):
+        """The HTML text of the page."""
         embed, palettes, plotting, resources = (
             import_optional(f'bokeh.{module}', 'live_viz')
             for module in ('embed', 'palettes', 'plotting', 'resources'))
         figure = plotting.figure(title=self.__name__, x_axis_label='entry', width=900, height=500)
-        for (name, log), color in zip(named_logs.items(), itertools.cycle(palettes.Category10_10)):
+        colors = itertools.cycle(palettes.Category10_10)
+        for (name, log), color in zip(self._named_logs.items(), colors):
             figure.line(list(range(len(log))), [self._as_number(name, entry) for entry in log],
                         legend_label=name, line_width=2, color=color)
         figure.legend.click_policy = 'hide'
-        return embed.file_html(figure, resources.INLINE, title=self.__name__, template=_TEMPLATE)
+        return embed.file_html(figure, resources.INLINE, title=self.__name__, template=template)
 
     def _as_number(self, log_name, entry):
         if not isinstance(entry, numbers.Real):
