@@ -1,6 +1,8 @@
 """Buffers and predictions over all data of an iterator."""
 
 import os
+import subprocess
+import sys
 
 import h5py
 import numpy as np
@@ -151,6 +153,32 @@ def test_an_old_file_stays_where_the_data_fails(tmp_path):
     path.write_text('old')
     with pytest.raises(ValueError, match='no batch came'):
         extract_and_save(mlp(), Batches([]), [PREDICTIONS], path)
+    assert path.read_text() == 'old' and os.listdir(tmp_path) == ['x.hdf5']
+
+
+FULL_DISK = """
+import resource, signal, sys
+import numpy as np
+import brainstorm as bs
+net = bs.tools.create_net_from_spec('classification', 300, 300, 'F300')
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
+try:
+    bs.tools.extract_and_save(net, bs.Minibatches(50, default=np.zeros((1, 1000, 300))),
+                              ['FullyConnected.outputs.default'], sys.argv[1])
+except OSError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize('limit', [100, 3000, 100000, 1000000])
+def test_a_full_disk_is_a_clear_error_and_no_crash(tmp_path, limit):
+    path = tmp_path / 'x.hdf5'
+    path.write_text('old')
+    result = subprocess.run([sys.executable, '-c', FULL_DISK, str(path), str(limit)],
+                            capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (0, '')
+    assert 'cannot save the buffers to' in result.stdout and 'x.hdf5' in result.stdout
     assert path.read_text() == 'old' and os.listdir(tmp_path) == ['x.hdf5']
 
 

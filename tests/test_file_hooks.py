@@ -115,7 +115,10 @@ def test_logs_are_written_completely_or_not_at_all(tmp_path, monkeypatch):
     hook = hooks.SaveLogs(tmp_path / 'logs.hdf5')
     call(hook, {'x': [1]})
     before = (tmp_path / 'logs.hdf5').read_bytes()
-    monkeypatch.setattr(os, 'fsync', lambda descriptor: exec('raise OSError(28, "No space")'))
+
+    def fail(descriptor):
+        raise OSError(28, 'No space')
+    monkeypatch.setattr(os, 'fsync', fail)
     with pytest.raises(OSError, match='cannot save the logs to .*logs.hdf5.*No space'):
         call(hook, {'x': [1, 2]})
     assert (tmp_path / 'logs.hdf5').read_bytes() == before

@@ -1,8 +1,9 @@
 """Files that are complete or not there.
 
 A file is written beside its final name, flushed to the disk and then renamed, so that an old file
-of that name stays until the new one is complete. Behind what HDF5 reads of a file that was written
-at once stands a checksum, since the HDF5 library itself may crash on damaged files.
+of that name stays until the new one is complete. The HDF5 library may crash where a write fails and
+on damaged files. So it writes to memory, or through a `_Disk` that keeps the failure from it; and
+behind what HDF5 reads of a file that was written at once stands a checksum.
 """
 
 import hashlib
@@ -15,7 +16,7 @@ import h5py
 
 from brainstorm import __version__
 
-__all__ = ['is_undamaged', 'mark_hdf5', 'replacing', 'save_hdf5']
+__all__ = ['is_undamaged', 'replacing', 'save_hdf5', 'streaming_hdf5']
 
 CHECKSUM = b'\nbrainstorm sha256 '
 
@@ -55,16 +56,74 @@ def save_hdf5(filename, what, file_format, fill):
         file_format (str): its attribute `format`.
         fill (Callable): called with the open h5py.File, puts the content in.
     """
-    content = io.BytesIO()  # HDF5 writes to memory, for on a full disk it may crash
+    content = io.BytesIO()
     with h5py.File(content, 'w') as file:
-        mark_hdf5(file, file_format)
+        _mark(file, file_format)
         fill(file)
     with replacing(filename, what) as partial, open(partial, 'wb') as file:
         file.write(content.getbuffer())
         file.write(CHECKSUM + hashlib.sha256(content.getbuffer()).digest())
 
 
-def mark_hdf5(file, file_format):
+@contextmanager
+def streaming_hdf5(filename, what, file_format):
+    """Gives (h5py.File, check): a file of any size to write piece by piece.
+
+    Call `check` after each piece: it raises OSError if the piece could not be written. For the
+    arguments see `save_hdf5`.
+    """
+    with replacing(filename, what) as partial, open(partial, 'wb+', buffering=0) as raw:
+        disk = _Disk(raw)
+        with h5py.File(disk, 'w') as file:
+            _mark(file, file_format)
+            yield file, disk.check
+        disk.check()
+
+
+class _Disk:
+    """A file of which HDF5 believes that every write succeeds; `check` tells whether it did.
+
+    After a failure nothing more is written.
+    """
+
+    def __init__(self, raw):
+        self._raw = raw
+        self._error = None
+        self.seek = raw.seek
+        self.tell = raw.tell
+        self.read = raw.read
+        self.readinto = raw.readinto
+
+    def write(self, data):
+        self._attempt(self._write_all, data)
+        return len(data)
+
+    def truncate(self, size):
+        self._attempt(self._raw.truncate, size)
+        return size
+
+    def flush(self):
+        self._attempt(self._raw.flush)
+
+    def check(self):
+        """Raise the first failure, if there was one."""
+        if self._error is not None:
+            raise self._error
+
+    def _write_all(self, data):
+        rest = memoryview(data)
+        while rest:  # a disk that is nearly full takes a part
+            rest = rest[self._raw.write(rest):]
+
+    def _attempt(self, operation, *arguments):
+        if self._error is None:
+            try:
+                operation(*arguments)
+            except OSError as error:
+                self._error = error
+
+
+def _mark(file, file_format):
     """Set the attributes that every file of brainstorm has."""
     file.attrs['format'] = file_format
     file.attrs['info'] = f'Created with brainstorm {__version__}'

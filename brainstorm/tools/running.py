@@ -1,12 +1,10 @@
 """Networks run over the data of an iterator: losses, scores and buffers."""
 
-import h5py
-
 from brainstorm.data_iterators import DataIterator
 from brainstorm.scorers import ScoreKeeper
 from brainstorm.structure.extraction import (
     JoinedDataset, get_context_size, join, run_batches)
-from brainstorm.structure.safe_files import mark_hdf5, replacing
+from brainstorm.structure.safe_files import streaming_hdf5
 from brainstorm.utils import check_filename, check_interface
 
 __all__ = ['evaluate', 'extract', 'extract_and_save']
@@ -79,13 +77,13 @@ def extract_and_save(network, iter, buffer_names, file_name):
     """
     check_filename('extract_and_save', file_name)
     contexts = _get_contexts(network, iter, buffer_names)
-    with replacing(file_name, 'the buffers') as partial, h5py.File(partial, 'w') as file:
-        mark_hdf5(file, 'Buffers file v1.0')
+    with streaming_hdf5(file_name, 'the buffers', 'Buffers file v1.0') as (file, check):
         datasets = {path: JoinedDataset(file, path, context)
                     for path, context in contexts.items()}
         for batch in run_batches(network, iter(handler=network.handler), contexts):
             for path, values in batch.items():
                 datasets[path].append(values)
+            check()
 
 
 def _get_contexts(network, iter, buffer_names):
