@@ -123,7 +123,7 @@ class ScoreKeeper:
 
     def _score(self, scorer):
         net = self._net
-        out_name = scorer.out_name or self._out_name or _find_output_name(net)
+        out_name = scorer.out_name or self._out_name or find_output_name(net)
         mask_name = scorer.mask_name or self._mask_name
         predicted = flatten_time_and_features(net.get(out_name))
         targets = flatten_time_and_features(
@@ -143,7 +143,7 @@ def check_scorers(owner, scorers):
     return scorers
 
 
-def _find_output_name(net):
+def find_output_name(net):
     """The path of the output of a network: its own `output_name`, or its only predictions."""
     if net.output_name is not None:
         return net.output_name
@@ -151,7 +151,7 @@ def _find_output_name(net):
                for output in layer.out_shapes]
     predictions = [path for path in outputs if path.endswith('.predictions')]
     if len(predictions) != 1:
-        raise ValueError("say by out_name which output to score: the network has no output_name, "
+        raise ValueError("say by out_name which output is meant: the network has no output_name, "
                          f"its outputs are {', '.join(outputs)}")
     return predictions[0]
 

@@ -1,7 +1,10 @@
 """Exceptions of the package and small helpers that several modules and custom layers share."""
 
 import difflib
+import importlib
+import os
 from collections.abc import Iterable, Mapping
+from types import ModuleType
 from typing import Any
 
 from brainstorm._core import LayerValidationError, NetworkValidationError, ValidationError
@@ -9,8 +12,8 @@ from brainstorm._core import LayerValidationError, NetworkValidationError, Valid
 __all__ = [
     'InitializationError', 'IteratorValidationError', 'LayerValidationError',
     'NetworkValidationError', 'StructureValidationError', 'ValidationError',
-    'check_interface', 'check_number', 'check_type', 'flatten_all_but_last', 'flatten_time',
-    'flatten_time_and_features', 'get_by_path', 'list_names',
+    'check_filename', 'check_interface', 'check_number', 'check_type', 'flatten_all_but_last',
+    'flatten_time', 'flatten_time_and_features', 'get_by_path', 'import_optional', 'list_names',
 ]
 
 
@@ -100,6 +103,32 @@ def check_interface(owner: str, name: str, value: Any, kind: type, *attributes: 
         raise TypeError(f"{owner}: {name} must be a {kind.__name__} or have its "
                         f"{' and '.join(attributes)}, got {value!r}")
     return value
+
+
+def check_filename(owner: str, filename: Any) -> str:
+    """Return the str of a file name that is a str, bytes or PathLike; else TypeError, naming it.
+
+    An empty one is a ValueError.
+    """
+    try:
+        name = os.fsdecode(filename)
+    except TypeError:
+        raise TypeError(f"{owner}: filename must be a str or a path, got {filename!r}") from None
+    if not name:
+        raise ValueError(f"{owner}: filename is empty")
+    return name
+
+
+def import_optional(module: str, extra: str) -> ModuleType:
+    """Import a library that not everybody needs.
+
+    Raises ImportError that tells how to install it, as the extra of brainstorm that it is in.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ImportError(f"{module} cannot be imported ({error}); it comes with "
+                          f"pip install brainstorm[{extra}]") from error
 
 
 def _product(dimensions):

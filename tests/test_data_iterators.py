@@ -186,7 +186,7 @@ def test_the_next_batch_is_read_while_one_is_used(tmp_path, monkeypatch):
 
 def test_a_failing_read_comes_out_at_its_batch(tmp_path):
     with h5py.File(tmp_path / 'data.hdf5', 'w') as file:
-        iterator = Minibatches(1, shuffle=False, default=file.create_dataset('x', (1, 3, 1)))
+        iterator = Minibatches(1, shuffle=False, default=file.create_dataset('x', (1, 3, 1), 'f4'))
         batches = iterator(None)
         next(batches)
     with pytest.raises((ValueError, RuntimeError, OSError)):

@@ -292,6 +292,16 @@ def test_a_progress_bar_counts_the_batches_of_an_epoch(capsys):
     assert capsys.readouterr().err == ''
 
 
+def test_a_progress_bar_is_closed_by_a_stop_within_the_epoch(capsys):
+    trainer = bs.Trainer(bs.training.SgdStepper(0.1))
+    bar = hooks.ProgressBar()
+    trainer.add_hook(bar)
+    trainer.add_hook(hooks.StopAfterEpoch(1, timescale='update'))
+    trainer.train(mlp(), bs.Minibatches(3, **random_batch(batch_size=9)))
+    assert bar._bar is None
+    assert '1/3' in capsys.readouterr().err
+
+
 @pytest.mark.parametrize('duplicate', [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
 def test_hooks_copy_without_data(duplicate):
     hook = hooks.MonitorLoss('v', name='n')

@@ -75,7 +75,7 @@ class Minibatches(_NamedData):
 
     Each batch is cut to the longest of its sequences, but to one step at least. Arrays are yielded
     as views. h5py datasets are read batch by batch: while one batch is used, a thread reads the
-    next, so that data larger than memory trains without waiting. Over h5py datasets it cannot be pickled or
+    next, so that data larger than memory trains without waiting. Over them it cannot be pickled or
     copied (TypeError): they are tied to an open file.
 
     Args:

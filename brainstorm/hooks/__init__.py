@@ -14,20 +14,22 @@ from brainstorm.hooks.changes import ModifyStepperAttribute
 from brainstorm.hooks.monitors import (
     MonitorLayerDeltas, MonitorLayerGradients, MonitorLayerInOuts, MonitorLayerParameters,
     MonitorLoss, MonitorScores, ProgressBar)
-from brainstorm.hooks.savers import SaveBestNetwork
+from brainstorm.hooks.savers import InfoUpdater, SaveBestNetwork, SaveLogs, SaveNetwork
 from brainstorm.hooks.stoppers import (
-    EarlyStopper, StopAfterEpoch, StopAfterThresholdReached, StopOnNan)
+    EarlyStopper, StopAfterEpoch, StopAfterThresholdReached, StopOnNan, StopOnSigQuit)
+from brainstorm.hooks.visualizers import BokehVisualizer
 
 __all__ = [
-    'EarlyStopper', 'Hook', 'ModifyStepperAttribute', 'MonitorLayerDeltas',
-    'MonitorLayerGradients', 'MonitorLayerInOuts', 'MonitorLayerParameters', 'MonitorLoss',
-    'MonitorScores', 'ProgressBar', 'SaveBestNetwork', 'StopAfterEpoch',
-    'StopAfterThresholdReached', 'StopOnNan',
+    'BokehVisualizer', 'EarlyStopper', 'Hook', 'InfoUpdater', 'ModifyStepperAttribute',
+    'MonitorLayerDeltas', 'MonitorLayerGradients', 'MonitorLayerInOuts', 'MonitorLayerParameters',
+    'MonitorLoss', 'MonitorScores', 'ProgressBar', 'SaveBestNetwork', 'SaveLogs', 'SaveNetwork',
+    'StopAfterEpoch', 'StopAfterThresholdReached', 'StopOnNan', 'StopOnSigQuit',
 ]
 
 READS_NO_DELTAS = {
-    EarlyStopper, ModifyStepperAttribute, MonitorLayerGradients, MonitorLayerInOuts,
-    MonitorLayerParameters, MonitorLoss, MonitorScores, ProgressBar, SaveBestNetwork,
-    StopAfterEpoch, StopAfterThresholdReached, StopOnNan,
+    BokehVisualizer, EarlyStopper, InfoUpdater, ModifyStepperAttribute, MonitorLayerGradients,
+    MonitorLayerInOuts, MonitorLayerParameters, MonitorLoss, MonitorScores, ProgressBar,
+    SaveBestNetwork, SaveLogs, SaveNetwork, StopAfterEpoch, StopAfterThresholdReached, StopOnNan,
+    StopOnSigQuit,
 }
 """While only such hooks are in a trainer, deltas into the Input layer are not computed."""

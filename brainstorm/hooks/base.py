@@ -1,9 +1,11 @@
 """What all hooks are made of, and how they find logs."""
 
-from brainstorm.describable import Describable
-from brainstorm.utils import check_number, get_by_path, list_names
+import os
 
-__all__ = ['Hook', 'check_criterion', 'find_log']
+from brainstorm.describable import Describable, DescribedByArguments
+from brainstorm.utils import check_filename, check_number, get_by_path, list_names
+
+__all__ = ['FileHook', 'Hook', 'check_criterion', 'find_log']
 
 
 class Hook(Describable):
@@ -42,6 +44,9 @@ class Hook(Describable):
         """Called before a training with the trainer's verbosity and all iterators by name."""
         self.run_verbosity = verbose if self.verbose is None else self.verbose
 
+    def finish(self):
+        """Called after a training, however it ended."""
+
     def __call__(self, epoch_nr, update_nr, net, stepper, logs):
         """Act, and return what is to be logged, or raise StopIteration to stop the training."""
         raise NotImplementedError(f"{type(self).__name__} does not define __call__")
@@ -54,6 +59,28 @@ class Hook(Describable):
     def __getstate__(self):
         return {name: value for name, value in vars(self).items()
                 if name not in self._not_pickled}
+
+
+class FileHook(Hook, DescribedByArguments):
+    """Base class of hooks that write a file. Its folder must exist when a training starts.
+
+    Args:
+        filename (str | PathLike): the file; None where `filename_is_optional`.
+    """
+
+    filename_is_optional = False
+
+    def __init__(self, filename, name=None, timescale='epoch', interval=1, verbose=None):
+        super().__init__(name, timescale, interval, verbose)
+        self.filename = None if filename is None and self.filename_is_optional \
+            else check_filename(type(self).__name__, filename)
+
+    def start(self, net, stepper, verbose, named_data_iters):
+        super().start(net, stepper, verbose, named_data_iters)
+        folder = os.path.dirname(os.path.abspath(self.filename or ''))
+        if not os.path.isdir(folder):
+            raise FileNotFoundError(f"{self.__name__}: there is no folder {folder!r} "
+                                    f"for {self.filename!r}")
 
 
 def find_log(hook, logs, log_name, epoch_nr):

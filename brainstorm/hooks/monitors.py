@@ -178,6 +178,9 @@ class ProgressBar(Hook, DescribedByArguments):
         if self._bar.n == self._length:
             self._close()
 
+    def finish(self):
+        self._close()
+
     def _open(self, epoch_nr):
         from tqdm import tqdm
         self._close()

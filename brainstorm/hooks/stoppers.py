@@ -1,6 +1,8 @@
 """Hooks that stop the training."""
 
 import math
+import signal
+import threading
 
 import numpy as np
 
@@ -8,7 +10,8 @@ from brainstorm.describable import DescribedByArguments
 from brainstorm.hooks.base import Hook, check_criterion, find_log
 from brainstorm.utils import check_number
 
-__all__ = ['EarlyStopper', 'StopAfterEpoch', 'StopAfterThresholdReached', 'StopOnNan']
+__all__ = ['EarlyStopper', 'StopAfterEpoch', 'StopAfterThresholdReached', 'StopOnNan',
+           'StopOnSigQuit']
 
 
 class EarlyStopper(Hook, DescribedByArguments):
@@ -107,3 +110,43 @@ class StopOnNan(Hook, DescribedByArguments):
         if not is_finite:
             self.message(f"{what} is NaN or infinite: stopping")
             raise StopIteration
+
+
+class StopOnSigQuit(Hook, DescribedByArguments):
+    """Stops the training at its next call after a SIGQUIT (Ctrl + \\ in most terminals).
+
+    What SIGQUIT did before, it does again after the training.
+
+    Raises OSError on systems without SIGQUIT, like Windows.
+    """
+
+    __undescribed__ = {'_previous', '_received'}
+    _not_pickled = ('_previous',)
+    _previous = None
+
+    def __init__(self, name=None, timescale='epoch', interval=1, verbose=None):
+        super().__init__(name, timescale, interval, verbose)
+        if not hasattr(signal, 'SIGQUIT'):
+            raise OSError("StopOnSigQuit: this system has no SIGQUIT")
+        self._received = False
+
+    def start(self, net, stepper, verbose, named_data_iters):
+        super().start(net, stepper, verbose, named_data_iters)
+        if threading.current_thread() is not threading.main_thread():
+            raise RuntimeError(f"{self.__name__}: signals arrive in the main thread only, and this "
+                               "training runs in another one")
+        self._received = False
+        self._previous = signal.signal(signal.SIGQUIT, self._receive)
+
+    def finish(self):
+        if self._previous is not None:
+            signal.signal(signal.SIGQUIT, self._previous)
+            self._previous = None
+
+    def __call__(self, epoch_nr, update_nr, net, stepper, logs):
+        if self._received:
+            self.message("received SIGQUIT: stopping")
+            raise StopIteration
+
+    def _receive(self, signum, frame):
+        self._received = True

@@ -5,7 +5,7 @@ from typing import SupportsIndex
 
 from brainstorm.utils import list_names
 
-__all__ = ['BufferView']
+__all__ = ['BufferView', 'current_name']
 
 _OLD_NAMES = {'probabilities': 'predictions'}
 
@@ -68,7 +68,7 @@ class BufferView:
         for name in path.split('.'):
             if not isinstance(node, Mapping):
                 return False
-            name = _current_name(name, node)
+            name = current_name(name, node)
             if name not in node:
                 return False
             node = node[name]
@@ -87,7 +87,7 @@ class BufferView:
         return f"<BufferView of {', '.join(self.__children)}>"
 
     def __get(self, name, path=None):
-        name = _current_name(name, self.__children)
+        name = current_name(name, self.__children)
         if name not in self.__children:
             raise KeyError(f"there is no buffer {path or name!r}; "
                            + list_names(f'in place of {name!r} there are', name, self.__children))
@@ -96,6 +96,7 @@ class BufferView:
             else self.__resolve(child)
 
 
-def _current_name(name, children):
+def current_name(name, children):
+    """The name of a child of today, also for the one that it had in brainstorm 0.5."""
     old = name in _OLD_NAMES and name not in children and _OLD_NAMES[name] in children
     return _OLD_NAMES[name] if old else name

@@ -18,7 +18,9 @@ from brainstorm.randomness import Seedable
 from brainstorm.structure.architecture import (
     generate_architecture, get_connections, get_layer_kwargs)
 from brainstorm.structure.buffer_views import BufferView
+from brainstorm.structure.extraction import predict
 from brainstorm.structure.network_file import load_network, save_network
+from brainstorm.structure.network_summary import html_summary, text_summary
 from brainstorm.structure.view_references import join_references, resolve_references
 from brainstorm.utils import NetworkValidationError, check_type, list_names
 from brainstorm.value_modifiers import GradientModifier, ValueModifier
@@ -192,6 +194,11 @@ class Network(Seedable, Describable):
     def batch_size(self):
         """Number of sequences in the data that was provided last."""
         return self._core.batch_size
+
+    @property
+    def time_steps(self):
+        """Number of time steps in the data that was provided last."""
+        return self._core.time_steps
 
     def set_handler(self, new_handler):
         """Compute with another handler from now on.
@@ -393,6 +400,41 @@ class Network(Seedable, Describable):
         return self.get(f'Input.outputs.{input_name}')
 
     get_inputs = get_input
+
+    def predict(self, x, batch_size=None, out_name='', data_name='default'):
+        """The output of the network for data of any length.
+
+        The data runs through the network in batches, so that its memory never grows beyond one.
+
+        Args:
+            x: array or h5py dataset (T, N, ...), or a dict of such by name of the input; or a
+                DataIterator, whose batches are joined in the order in which it yields them.
+                Inputs that are not among them, like targets, are zero.
+            batch_size (int | None): sequences per batch. None: as many as the network ran with
+                last, but at least 100. A DataIterator has its own.
+            out_name (str): path of the output; empty: `output_name`, or the only output called
+                `predictions`.
+            data_name (str): name of the input that an array is for.
+
+        Returns:
+            numpy.ndarray: (T, N, ...), in the dtype of the handler; (1, N, ...) of an output
+            without time. Batches that were cut shorter than others are filled up with zeros.
+
+        Raises:
+            KeyError, ValueError: there is no such output or input, or the data does not fit.
+        """
+        return predict(self, x, batch_size, out_name, data_name)
+
+    def summary(self):
+        """A table as text: name, type, shapes of the outputs, parameters and bytes of each layer.
+
+        The bytes are those of parameters, outputs and internals at the present size; deltas and
+        gradients come to about the same again.
+        """
+        return text_summary(self)
+
+    def _repr_html_(self):
+        return html_summary(self)
 
     def _convert_context(self, context):
         if context is None:

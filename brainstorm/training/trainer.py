@@ -3,7 +3,7 @@
 import signal
 import threading
 from collections import OrderedDict
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from brainstorm.data_iterators import DataIterator
 from brainstorm.describable import Describable
@@ -82,8 +82,8 @@ class Trainer(Describable):
         _check_arguments(net, training_data_iter)
         self.stepper.start(net)
         named_data_iters['training_data_iter'] = training_data_iter
-        self._start_hooks(net, named_data_iters)
-        with _delayed_interrupt() as interrupted, self._skipped_input_deltas(net):
+        with self._started_hooks(net, named_data_iters), _delayed_interrupt() as interrupted, \
+                self._skipped_input_deltas(net):
             stop = self._run_hooks(net, 'update', self.logs) \
                 or self._run_hooks(net, 'epoch', self.logs)
             while not stop and not interrupted:
@@ -97,10 +97,10 @@ class Trainer(Describable):
         Returns what they log, which is kept in `results`. A hook that stops a training stops
         nothing here.
         """
-        self._start_hooks(net, named_data_iters)
-        self.results = OrderedDict()
-        for timescale in 'epoch', 'update':
-            self._run_hooks(net, timescale, self.results)
+        with self._started_hooks(net, named_data_iters):
+            self.results = OrderedDict()
+            for timescale in 'epoch', 'update':
+                self._run_hooks(net, timescale, self.results)
         return self.results
 
     def _train_epoch(self, net, training_data_iter, interrupted):
@@ -122,11 +122,16 @@ class Trainer(Describable):
         self._log(self.logs, 'rolling_training', keeper.get_results(), self.verbose)
         return self._run_hooks(net, 'epoch', self.logs) or stop
 
-    def _start_hooks(self, net, named_data_iters):
+    @contextmanager
+    def _started_hooks(self, net, named_data_iters):
+        """Within, the hooks are started; those that were are finished, whatever happens."""
         for name, data_iter in named_data_iters.items():
             check_interface('Trainer', name, data_iter, DataIterator, '__call__')
-        for hook in self.hooks.values():
-            hook.start(net, self.stepper, self.verbose, named_data_iters)
+        with ExitStack() as started:
+            for hook in self.hooks.values():
+                hook.start(net, self.stepper, self.verbose, named_data_iters)
+                started.callback(hook.finish)
+            yield
 
     def _run_hooks(self, net, timescale, collected):
         """Call the hooks of a timescale that are due; whether one of them stopped the training."""

@@ -1,70 +1,14 @@
-"""Shortcuts for building, evaluating and describing networks, and for preparing data."""
-
-import numpy as np
+"""Shortcuts for building networks."""
 
 from brainstorm import layers
-from brainstorm.data_iterators import DataIterator
 from brainstorm.initializers import DenseSqrtFanInOut, Gaussian
-from brainstorm.scorers import ScoreKeeper
 from brainstorm.structure.network import Network
 from brainstorm.structure.network_spec import parse_spec
-from brainstorm.utils import check_interface
 
-__all__ = [
-    'create_net_from_spec', 'create_network_from_spec', 'evaluate', 'get_in_out_layers',
-    'get_network_info', 'print_network_info', 'shuffle_data', 'split',
-]
+__all__ = ['create_net_from_spec', 'create_network_from_spec', 'get_in_out_layers']
 
 _OUTPUT_LAYERS = {'classification': 'SoftmaxCE', 'regression': 'SquaredError',
                   'multi-label': 'SigmoidCE'}
-
-
-# ---- data ----
-
-
-def shuffle_data(*arrays, seed=None):
-    """Permute the sequences (dimension 1) of all arrays alike.
-
-    Args:
-        arrays: arrays (T, N, ...) of one N; None passes through.
-        seed (int | None): makes the order reproducible.
-
-    Returns a list of new arrays.
-    """
-    order = np.arange(_count_sequences(arrays))
-    np.random.RandomState(seed).shuffle(order)
-    return [None if array is None else np.asarray(array)[:, order] for array in arrays]
-
-
-def split(*arrays, ratios=(9, 1)):
-    """Cut the sequences (dimension 1) of all arrays into parts.
-
-    Args:
-        arrays: arrays (T, N, ...) of one N; None passes through.
-        ratios (tuple[float]): relative sizes of the parts.
-
-    Returns one list per part, with the part of every array.
-    """
-    ratios = np.array(ratios, dtype=np.float64)
-    if ratios.ndim != 1 or ratios.size == 0 or not np.all(ratios >= 0) or not ratios.sum() > 0:
-        raise ValueError(f"ratios must be numbers from 0 that are not all 0, got {ratios}")
-    n = _count_sequences(arrays)
-    stops = np.round(np.cumsum(ratios / ratios.sum()) * n).astype(int)
-    starts = [0] + list(stops[:-1])
-    return [[None if array is None else np.asarray(array)[:, start:stop] for array in arrays]
-            for start, stop in zip(starts, stops)]
-
-
-def _count_sequences(arrays):
-    shapes = [np.shape(array) for array in arrays if array is not None]
-    counts = {shape[1:2] for shape in shapes}
-    if len(counts) != 1 or counts == {()}:
-        raise ValueError("all arrays must have the same number of sequences (dimension 1), "
-                         f"got the shapes {shapes}")
-    return counts.pop()[0]
-
-
-# ---- networks ----
 
 
 def get_in_out_layers(task_type, in_shape, out_shape, data_name='default', targets_name='targets',
@@ -159,55 +103,6 @@ def create_net_from_spec(task_type, in_shape, out_shape, spec, data_name='defaul
 
 
 create_network_from_spec = create_net_from_spec
-
-
-def evaluate(network, iter, scorers=(), out_name='', targets_name='targets', mask_name=None):
-    """The losses and scores of a network on the data of an iterator.
-
-    Args:
-        network (Network): what to evaluate.
-        iter (DataIterator): gives the data.
-        scorers (list[Scorer]): what to score. The names that a scorer has itself come first.
-        out_name (str): path of the output to score; empty: the output of the network.
-        targets_name (str): name of the targets in the data.
-        mask_name (str | None): name of a mask in the data.
-
-    Returns:
-        OrderedDict: losses averaged over all sequences, then scores by name.
-    """
-    check_interface('evaluate', 'iter', iter, DataIterator, '__call__')
-    keeper = ScoreKeeper(network, scorers, out_name, targets_name, mask_name)
-    for data in iter(handler=network.handler):
-        network.provide_external_data(data)
-        network.forward_pass()
-        keeper.add_batch()
-    return keeper.get_results()
-
-
-def get_network_info(network):
-    """A text with the shapes of all parameters, inputs and outputs, layer by layer."""
-    total = network.get('parameters').size
-    lines = [f'total number of parameters: {total}']
-    for name, layer in network.layers.items():
-        lines.append(name)
-        count = 0
-        for parameter, structure in layer.parameter_shapes.items():
-            lines.append(f'\t{parameter}{structure.shape}')
-            count += structure.feature_size
-        lines += [f'number of parameters:{count}',
-                  'input shapes:', _list_shapes(layer.in_shapes),
-                  'output shapes:', _list_shapes(layer.out_shapes), '-' * 80]
-    return '\n'.join(lines)
-
-
-def print_network_info(network):
-    """Print what `get_network_info` tells."""
-    print('=' * 30 + ' Network information ' + '=' * 30)
-    print(get_network_info(network))
-
-
-def _list_shapes(shapes):
-    return '\t'.join(f'{port}{structure.feature_shape}' for port, structure in shapes.items())
 
 
 def _as_shape(shape):

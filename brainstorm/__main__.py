@@ -1,0 +1,19 @@
+"""`python -m brainstorm`: what this installation has found on this machine."""
+
+import brainstorm
+from brainstorm import _core
+
+
+def main():
+    """Print version, handlers, instruction set, threads and BLAS."""
+    info = _core.info()
+    print(f"brainstorm {brainstorm.__version__}")
+    print(f"handlers: {', '.join(info['handlers'])}")
+    print(f"instruction set: {info['instruction_set']} "
+          f"(this machine has {', '.join(info['instruction_sets'])})")
+    print(f"threads: {info['threads']}")
+    print(f"BLAS: {info['blas']}")
+
+
+if __name__ == '__main__':
+    main()
