@@ -104,6 +104,16 @@ def test_missing_and_extra_data():
     assert np.array_equal(net.get_input('targets'), data['targets'])
 
 
+def test_what_is_not_given_is_zero_at_another_size():
+    net = mlp()
+    net.provide_external_data(random_batch())
+    x = random_batch(time_steps=2, batch_size=7)['default']
+    net.provide_external_data({'default': x}, all_inputs=False)
+    assert net.get_input('targets').shape == (2, 7, 1) and not net.get_input('targets').any()
+    net.forward_pass()
+    assert np.allclose(net.get('Output.outputs.predictions'), mlp_predictions(net, x))
+
+
 def test_class_ids_out_of_range_are_an_error():
     net = mlp()
     for wrong in (3, -1, 0.5):

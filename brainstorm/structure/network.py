@@ -336,7 +336,8 @@ class Network(Seedable, Describable):
         Args:
             data (dict): arrays (T, B, ...) by name. One time step beside longer items stands for
                 every step. Names that are no inputs are ignored.
-            all_inputs (bool): raise if an input is missing; otherwise it keeps what it holds.
+            all_inputs (bool): raise if an input is missing; otherwise it keeps what it holds, or
+                is zero if the number of time steps or sequences has changed.
         """
         self._core.provide_external_data(data, all_inputs)
 

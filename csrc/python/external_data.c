@@ -113,6 +113,7 @@ static int take_value(item *it, PyObject *data)
     return it->value ? 0 : -1;
 }
 
+/* Copies the value of an item into its buffer, or zeros if it has none. */
 static int copy(bs_network *net, const item *it)
 {
     bs_array array;
@@ -123,34 +124,32 @@ static int copy(bs_network *net, const item *it)
         return -1;
     }
     PyObject *dest = bs_array_to_numpy(&array, block);
-    const int result = dest ? PyArray_CopyInto((PyArrayObject *)dest, it->value) : -1;
+    int result = -1;
+    if (dest && it->value)
+        result = PyArray_CopyInto((PyArrayObject *)dest, it->value);
+    else if (dest)
+        result = PyArray_FillWithScalar((PyArrayObject *)dest, Py_False);
     Py_XDECREF(dest);
     return result;
 }
 
-/* All items are known to fit: make room and copy. */
+/* All items are known to fit: make room and copy. What is not given stays, or is zero if T or B
+ * have changed. */
 static int copy_all(bs_network *net, const item *items, int n, const sizes *s, int any_time)
 {
     const int64_t T = s->T ? s->T : any_time ? 1 : bs_network_time_steps(net);
     const int64_t B = s->B ? s->B : bs_network_batch_size(net);
     const int same_size = T == bs_network_time_steps(net) && B == bs_network_batch_size(net);
     bs_error err = {0};
-    for (int i = 0; i < n; i++)
-        if (!items[i].value && !same_size && items[i].leaf->shape.scale != BS_FIXED) {
-            PyErr_Format(PyExc_ValueError,
-                         "data '%s' is not given and cannot be kept, because T and B change from "
-                         "(%lld, %lld) to (%lld, %lld)",
-                         items[i].leaf->name, (long long)bs_network_time_steps(net),
-                         (long long)bs_network_batch_size(net), (long long)T, (long long)B);
-            return -1;
-        }
     if (bs_network_resize(net, T, B, &err) != BS_OK) {
         bs_raise(&err);
         return -1;
     }
-    for (int i = 0; i < n; i++)
-        if (items[i].value && copy(net, &items[i]) < 0)
+    for (int i = 0; i < n; i++) {
+        const int stays = same_size || items[i].leaf->shape.scale == BS_FIXED;
+        if ((items[i].value || !stays) && copy(net, &items[i]) < 0)
             return -1;
+    }
     return 0;
 }
 
