@@ -1,7 +1,7 @@
 """An LSTM reads handwritten digits row by row, from top to bottom, and then says what it has seen.
 
 Needs MNIST.hdf5 from data/create_mnist.py, in the folder BRAINSTORM_DATA_DIR or ../data. Reaches a
-test accuracy above 98 % within 5 epochs.
+test accuracy of about 98 % within 5 epochs.
 """
 
 import argparse

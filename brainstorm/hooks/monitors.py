@@ -182,7 +182,7 @@ class ProgressBar(Hook, DescribedByArguments):
         self._close()
 
     def _open(self, epoch_nr):
-        from tqdm import tqdm
+        from tqdm.auto import tqdm
         self._close()
         self._epoch_nr = epoch_nr
         self._bar = tqdm(total=self._length, desc=f'Epoch {epoch_nr}', unit='batch')

@@ -129,7 +129,7 @@ static void backward(bs_handler *h, const void *state, const bs_io *io)
     call(h, self, self->backward, NULL, "backward pass");
 }
 
-const bs_layer_type bs_python_layer = {.name = "Python",
+const bs_layer_type bs_python_layer = {.name = "custom layer",
                                        .options = options,
                                        .state_size = sizeof(python_layer),
                                        .flags = BS_ANY_INPUTS | BS_WANTS_ZEROED,
