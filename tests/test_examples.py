@@ -92,6 +92,12 @@ def test_training_loop(tmp_path):
     assert float(re.search(r'Test error: ([\d.]+) %\n$', out)[1]) < 4
 
 
+def test_feature_extraction(tmp_path):
+    out = run('feature_extraction.py', tmp_path)
+    pixels, features = map(float, re.findall(r'of \w+: +([\d.]+) %', out))
+    assert features > pixels + 2
+
+
 def test_mnist_lstm_on_small_data(tmp_path):
     make_data(tmp_path / 'MNIST.hdf5', (28, 28, 1), n=500)
     out = run('mnist_lstm.py', tmp_path, '--epochs', '6')
