@@ -221,7 +221,8 @@ def methods_of(owner, text):
 LAYER_TYPES = [line.partition('(')[0] for line in lines(LAYERS)]
 
 SURFACE = {
-    'brainstorm': NETWORK + TRAINER + DESCRIBABLE + HOOK + ITERATORS + INITIALIZERS + MODIFIERS + """
+    'brainstorm': '\n'.join([
+        NETWORK, TRAINER, DESCRIBABLE, HOOK, ITERATORS, INITIALIZERS, MODIFIERS, """
         generate_architecture(some_layer)
         global_rnd
         set_num_threads
@@ -235,7 +236,7 @@ SURFACE = {
         training
         tools
         value_modifiers
-    """,
+    """]),
     'brainstorm.layers': LAYERS,
     'brainstorm.initializers': INITIALIZERS + """
         Initializer
