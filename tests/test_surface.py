@@ -7,6 +7,8 @@ attribute whose arguments are not documented.
 
 import importlib
 import inspect
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -54,7 +56,7 @@ TRAINER = """
     Trainer(stepper, verbose=True)
     Trainer.add_hook(hook)
     Trainer.train(net, training_data_iter, **named_data_iters)
-    Trainer.evaluate(net, **named_data_iters)
+    Trainer.evaluate(net, **iters)
 """
 
 STEPPERS = """
@@ -426,8 +428,9 @@ def find(module, path):
 
 
 def arguments(signature):
-    """Name, kind and default of every argument; annotations do not matter."""
-    return [(p.name, p.kind, p.default) for p in signature.parameters.values()]
+    """Name, kind and default of every argument. No caller sees annotations and names behind `*`."""
+    return [(p.name if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) else '*', p.kind, p.default)
+            for p in signature.parameters.values()]
 
 
 @pytest.mark.parametrize('module', SURFACE)
@@ -499,6 +502,11 @@ def test_old_names():
     net = bs.Network.from_layer(inp >> out)
     assert net.get('Output.outputs.probabilities').shape == net.get(
         'Output.outputs.predictions').shape
+
+
+def test_the_package_tells_its_version():
+    result = subprocess.run([sys.executable, '-m', 'brainstorm'], capture_output=True, text=True)
+    assert bs.__version__ in result.stdout
 
 
 def test_ambiguous_names_are_not_at_top_level():
