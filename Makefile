@@ -2,13 +2,14 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench lint mutants wheel clean
+.PHONY: demo test check bench docs lint mutants wheel clean
 .NOTPARALLEL:
 
 demo: .venv/installed ; $(BIN)/python examples/digits.py
 test: .venv/installed ; $(BIN)/pytest
 check: check-gcc check-clang check-asan
 bench: .venv/installed ; $(BIN)/python benchmarks/steps.py
+docs: .venv/installed ; $(BIN)/pip install -q 'brainstorm[docs]' && $(BIN)/sphinx-build -qW docs build/docs
 lint: ; clang-format --dry-run --Werror $$(git ls-files 'csrc/*.[ch]' 'tests/c/*.[ch]' 'examples/*.c')
 mutants: .venv/installed ; $(BIN)/python tests/mutants.py
 wheel: .venv/made ; $(BIN)/pip wheel --no-deps -w dist .

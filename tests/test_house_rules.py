@@ -13,9 +13,9 @@ CSRC = ROOT / 'csrc'
 ROOMS = ['base', 'array', 'handlers', 'layers', 'network', 'training', 'python']
 SOURCES = sorted(p for p in CSRC.rglob('*') if p.suffix in ('.c', '.h', '.def'))
 HEADERS = [p for p in SOURCES if p.suffix == '.h']
-PYTHON = sorted(p for folder in ('brainstorm', 'tests', 'examples', 'data', 'benchmarks')
+PYTHON = sorted(p for folder in ('brainstorm', 'tests', 'examples', 'data', 'benchmarks', 'docs')
                 for p in (ROOT / folder).rglob('*.py'))
-TEXTS = [p for pattern in ('*.rst', 'docs/*.rst', 'csrc/*.md', 'brainstorm/*.pyi')
+TEXTS = [p for pattern in ('*.rst', 'docs/**/*.rst', 'csrc/*.md', 'brainstorm/*.pyi')
          for p in sorted(ROOT.glob(pattern))]
 
 

@@ -1,3 +1,5 @@
+"""What importing the package costs, draws and promises."""
+
 import importlib
 import subprocess
 import sys
@@ -6,64 +8,11 @@ import pytest
 
 import brainstorm as bs
 
-TOP_LEVEL = """
-    Network Trainer generate_architecture get_description create_from_description global_rnd layers
-    initializers data_iterators hooks scorers handlers training tools value_modifiers __version__
-    Minibatches Online Undivided Gaussian Uniform DenseSqrtFanIn DenseSqrtFanInOut ArrayInitializer
-    ClipValues MaskValues ConstrainL2Norm FreezeValues Hook DataIterator set_num_threads""".split()
-
 
 def in_a_child(code):
     result = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     return result.stdout.split()
-
-
-def test_names_at_top_level():
-    assert [name for name in TOP_LEVEL if not hasattr(bs, name)] == []
-    assert not hasattr(bs, 'L1Decay') and not hasattr(bs, 'L2Decay')
-    assert set(TOP_LEVEL) <= set(bs.__all__)
-
-
-def test_everything_in_brainstorm_all():
-    names = {}
-    exec('from brainstorm.all import *', names)
-    assert names['L1Decay'] is bs.value_modifiers.L1Decay
-    for name in TOP_LEVEL + ['FullyConnected', 'SgdStepper', 'Accuracy', 'EarlyStopper', 'evaluate',
-                             'NumpyHandler', 'Linear']:
-        assert name in names
-
-
-@pytest.mark.parametrize('module, names', [
-    ('structure.network', 'Network'),
-    ('structure.architecture', 'generate_architecture Connection'),
-    ('structure.construction', 'ConstructionWrapper'),
-    ('structure.buffer_structure', 'BufferStructure StructureTemplate'),
-    ('structure.buffer_views', 'BufferView'),
-    ('structure.buffers', 'BufferManager'), ('structure.layout', 'Hub create_layout'),
-    ('structure.view_references', 'resolve_references'),
-    ('layers.base_layer', 'Layer get_layer_class_from_typename'),
-    ('tests.tools', 'get_test_configurations run_layer_tests'),
-    ('handlers.base_handler', 'Handler'),
-    ('handlers.numpy_handler', 'NumpyHandler'),
-    ('handlers.pycuda_handler', 'PyCudaHandler'),
-    ('handlers.debug_handler', 'DebugArray DebugHandler'),
-    ('handlers', 'DebugHandler NumpyHandler PyCudaHandler default_handler'),
-    ('training', 'Trainer TrainingStepper SgdStepper MomentumStepper NesterovStepper Linear '
-                 'Exponential MultiStep DecreaseAfterEpoch'),
-    ('training.trainer', 'Trainer'), ('training.steppers', 'SgdStepper'),
-    ('training.schedules', 'Linear'),
-    ('randomness', 'RandomState Seedable global_rnd'),
-    ('describable', 'Describable get_description create_from_description'),
-    ('utils', 'ValidationError NetworkValidationError LayerValidationError '
-              'IteratorValidationError StructureValidationError InitializationError flatten_time '
-              'flatten_all_but_last flatten_time_and_features get_by_path'),
-])
-def test_stable_import_paths(module, names):
-    imported = importlib.import_module(f'brainstorm.{module}')
-    for name in names.split():
-        assert hasattr(imported, name)
-        assert name in getattr(imported, '__all__', [name])
 
 
 def test_all_lists_hold_what_exists():

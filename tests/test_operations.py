@@ -441,7 +441,7 @@ def test_sizes_of_zero():
     columns = np.ones(5, np.float32)
     handler.sum_t(empty, 0, columns)
     assert not columns.any()
-    assert handler.is_fully_finite(empty)
+    assert handler.is_fully_finite(a=empty)
 
 
 def test_is_fully_finite():

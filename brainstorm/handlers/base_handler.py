@@ -5,6 +5,8 @@ one column), m matrix, t tensor (an array of any shape). `out` is the array that
 written to; an operation returns None.
 """
 
+from inspect import Parameter, Signature
+
 import numpy as np
 
 from brainstorm._core import operations
@@ -114,13 +116,16 @@ def _leave(*arrays):
 
 
 def _declare(name, formula, arguments):
-    """An operation that has only a name and a docstring, for handlers to define."""
+    """An operation that has only a name, a signature and a docstring, for handlers to define."""
     def operation(self, *args, **kwargs):
         raise NotImplementedError(f"{type(self).__name__} has no operation {name}")
-    signature = ', '.join(argument for argument, _ in arguments)
+    parameters = [Parameter(argument, Parameter.POSITIONAL_OR_KEYWORD,
+                            default=False if kind == 'flag' else Parameter.empty)
+                  for argument, kind in [('self', None), *arguments]]
     operation.__name__ = name
     operation.__qualname__ = f'Handler.{name}'
-    operation.__doc__ = f"{name}({signature}): {formula}"
+    operation.__signature__ = Signature(parameters)
+    operation.__doc__ = formula
     return operation
 
 

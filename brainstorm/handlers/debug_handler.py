@@ -64,8 +64,8 @@ class DebugHandler(_core.DebugHandler, DescribedByArguments, Handler):
     infinity in all arrays. The errors name operation and argument and, inside a network, the layer.
     Numbers may be infinite, as bounds of clip_t are, but not NaN.
 
-    Its arrays are `DebugArray`s, and nothing else is accepted in their place. All other attributes
-    are those of the wrapped handler.
+    Its arrays are of class `DebugArray`, and nothing else is accepted in their place. All other
+    attributes are those of the wrapped handler.
 
     Args:
         handler: what computes, for example NumpyHandler().

@@ -66,11 +66,13 @@ def create_net_from_spec(task_type, in_shape, out_shape, spec, data_name='defaul
                          targets_name='targets', mask_name=None, use_conv=None):
     """A complete, initialized network from a line like 'F50 F20 F50'.
 
-    Each layer is a capital letter and its arguments:
+    Each layer is a capital letter and its arguments::
+
         F10   FullyConnected(10)         R10  Recurrent(10)        L10  Lstm(10)
         D.2   Dropout(.2), or just D     B    BatchNorm()
         C32:3 Convolution2D of 32 filters, kernel size 3
         P3    Pooling2D of window size 3, by maximum; Pa3 by average
+
     After the letter F, R, L and C take an activation: l(inear), r(el), s(igmoid), t(anh), e(l).
     Convolution2D and Pooling2D end with padding and stride: 'C32:3p1s2'. Arguments are separated
     by nothing, blanks, ':', '/' or '|', layers by nothing, blanks, ',', '-', '>' or ';'.

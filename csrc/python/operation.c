@@ -247,8 +247,12 @@ static PyObject *call_operation(PyObject *self, bs_op_id id, PyObject *const *ar
     }
 #include "handlers/ops.def"
 
-static PyObject *is_fully_finite(PyObject *self, PyObject *value)
+static PyObject *is_fully_finite(PyObject *self, PyObject *args, PyObject *named)
 {
+    static char *names[] = {"a", NULL};
+    PyObject *value;
+    if (!PyArg_ParseTupleAndKeywords(args, named, "O:is_fully_finite", names, &value))
+        return NULL;
     handler_object *h = bs_handler_opened(self);
     bs_argument argument = {0};
     bs_array a;
@@ -265,11 +269,24 @@ static PyObject *is_fully_finite(PyObject *self, PyObject *value)
     return finite < 0 ? NULL : PyBool_FromLong(finite);
 }
 
+/* Docstrings begin with the arguments as inspect.signature() reads them. */
+#define IN(arg)       ", " #arg
+#define OUT(arg)      ", " #arg
+#define INOUT(arg)    ", " #arg
+#define INOUT_IF(arg) ", " #arg
+#define NUM(arg)      ", " #arg
+#define INT(arg)      ", " #arg
+#define FLAG(arg)     ", " #arg "=False"
+#define AXIS(arg)     ", " #arg
+#define PAIR(arg)     ", " #arg
+#define ACT(arg)      ", " #arg
+
 PyMethodDef bs_operation_methods[] = {
 #define BS_OP(name, need, rule, signature, arguments, formula)                                     \
-    {#name, (PyCFunction)(void (*)(void))method_##name, METH_FASTCALL | METH_KEYWORDS, formula},
+    {#name, (PyCFunction)(void (*)(void))method_##name, METH_FASTCALL | METH_KEYWORDS,             \
+     #name "($self" arguments ")\n--\n\n" formula},
 #include "handlers/ops.def"
-    {"is_fully_finite", is_fully_finite, METH_O,
-     "Whether there is no NaN and no infinity in the array."},
+    {"is_fully_finite", (PyCFunction)(void (*)(void))is_fully_finite, METH_VARARGS | METH_KEYWORDS,
+     "is_fully_finite($self, a)\n--\n\nWhether there is no NaN and no infinity in the array."},
     {NULL, NULL, 0, NULL},
 };
