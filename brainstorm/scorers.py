@@ -1,6 +1,7 @@
 """Scorers compare the output of a network with the targets."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -21,7 +22,8 @@ class Scorer(DescribedByArguments):
         name (str | None): key in the results; None: the name of the class.
     """
 
-    def __init__(self, out_name='', targets_name='targets', mask_name='', name=None):
+    def __init__(self, out_name: str = '', targets_name: str = 'targets', mask_name: str = '',
+                 name: str | None = None):
         self.out_name = out_name
         self.targets_name = targets_name
         self.mask_name = mask_name
@@ -33,7 +35,8 @@ class Scorer(DescribedByArguments):
                    for name, value in description.items()}
         return super().__new_from_description__(renamed)
 
-    def __call__(self, true_labels, predicted, mask=None):
+    def __call__(self, true_labels: np.ndarray, predicted: np.ndarray,
+                 mask: np.ndarray | None = None) -> float:
         """The score of a batch, summed over its rows.
 
         Args:
@@ -45,7 +48,7 @@ class Scorer(DescribedByArguments):
                                   "__call__(true_labels, predicted, mask)")
 
     @staticmethod
-    def aggregate(errors):
+    def aggregate(errors: Sequence[tuple[float, float]]) -> float:
         """The score of several batches, from a list of (weight, score); nan without any weight.
 
         The weight of a batch is the number of its rows, or the sum of its mask.
@@ -70,8 +73,8 @@ class Accuracy(Scorer):
 class Hamming(Scorer):
     """The fraction of correct labels, where a label counts as predicted from `threshold` on."""
 
-    def __init__(self, threshold=0.5, out_name='', targets_name='targets', mask_name='',
-                 name=None):
+    def __init__(self, threshold: float = 0.5, out_name: str = '', targets_name: str = 'targets',
+                 mask_name: str = '', name: str | None = None):
         super().__init__(out_name, targets_name, mask_name, name)
         self.threshold = check_number('Hamming', 'threshold', threshold)
 
