@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -98,16 +99,18 @@ class ScoreKeeper:
     The arguments are those of `tools.evaluate`; what a scorer names itself comes first.
     """
 
-    def __init__(self, net, scorers, out_name='', targets_name='targets', mask_name=None):
+    def __init__(self, net: Any, scorers: Sequence[Scorer], out_name: str = '',
+                 targets_name: str = 'targets', mask_name: str | None = None):
         self._net = net
-        self._batch_sizes = []
-        self._losses = OrderedDict()
-        self._scores = [(scorer, []) for scorer in check_scorers('scorers', scorers)]
+        self._batch_sizes: list[int] = []
+        self._losses: dict[str, list[float]] = OrderedDict()
+        self._scores: list[tuple[Scorer, list[Any]]] = [
+            (scorer, []) for scorer in check_scorers('scorers', scorers)]
         self._out_name = out_name
         self._targets_name = targets_name
         self._mask_name = mask_name
 
-    def add_batch(self):
+    def add_batch(self) -> None:
         """Take in what the last forward pass of the network gave."""
         self._batch_sizes.append(self._net.batch_size)
         for name, loss in self._net.get_loss_values().items():
@@ -115,7 +118,7 @@ class ScoreKeeper:
         for scorer, results in self._scores:
             results.append(self._score(scorer))
 
-    def get_results(self):
+    def get_results(self) -> dict[str, float]:
         """Ordered dict of the losses, averaged weighted by batch size, then of the scores."""
         results = OrderedDict()
         for name, losses in self._losses.items():

@@ -1,4 +1,4 @@
-"""What the engine refuses, and what it says: arguments of layers, operations, objects of `_core`."""
+"""What the engine refuses and what it says: arguments of layers, operations and its objects."""
 
 import numpy as np
 import pytest

@@ -36,7 +36,7 @@ class DebugArray:
     def dtype(self):
         return self.array.dtype
 
-    def reshape(self, *shape):
+    def reshape(self, *shape: Any) -> 'DebugArray':
         """The same entries in another shape."""
         return DebugArray(self.array.reshape(*shape))
 
