@@ -22,7 +22,7 @@ export COVERAGE_FILE="$build/lines" PYTHONPATH="$package"
 export GCOV_ERROR_FILE="$build/gcov.log"
 coverage run --source="$package/brainstorm" "$(command -v pytest)" && passed=yes || passed=no
 
-coverage report --show-missing --skip-covered
+(cd "$package" && coverage report --show-missing --skip-covered)
 gcovr --root csrc --merge-lines --gcov-ignore-parse-errors=negative_hits.warn_once_per_file \
     --sort uncovered-number --txt - "$build"
 [ $passed = yes ]
