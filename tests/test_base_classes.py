@@ -87,3 +87,20 @@ def test_structures_are_keys():
 def test_a_layer_is_shown_with_its_name():
     assert repr(mlp().layers['H']).count("'H'") == 1
     assert issubclass(type(mlp().layers['H']), Layer)
+
+
+class NoPassLayerImpl(Layer):
+    def setup(self, kwargs, in_shapes):
+        return {'default': in_shapes['default']}, {}, {}
+
+
+def test_a_layer_without_passes_names_them():
+    net = bs.Network.from_layer(layers.Input({'default': ('T', 'B', 2)})
+                                >> bs.structure.construction.ConstructionWrapper.create('NoPass'))
+    net.provide_external_data({'default': np.zeros((1, 1, 2))})
+    with pytest.raises(NotImplementedError, match='NoPassLayerImpl does not define forward_pass'):
+        net.forward_pass()
+
+
+def test_a_network_is_shown_with_its_layers():
+    assert repr(mlp()) == '<Network of 5 layers: H, Output_projection, Input, Output, Loss>'
