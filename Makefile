@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench docs lint mutants wheel clean
+.PHONY: demo test check bench docs lint coverage mutants wheel clean
 .NOTPARALLEL:
 
 demo: .venv/installed ; $(BIN)/python examples/digits.py
@@ -10,7 +10,10 @@ test: .venv/installed ; $(BIN)/pytest
 check: check-gcc check-clang check-asan
 bench: .venv/installed ; $(BIN)/python benchmarks/steps.py
 docs: .venv/installed ; $(BIN)/pip install -q 'brainstorm[docs]' && $(BIN)/sphinx-build -qW docs build/docs
-lint: ; clang-format --dry-run --Werror $$(git ls-files 'csrc/*.[ch]' 'tests/c/*.[ch]' 'examples/*.c')
+lint: .venv/tools
+	clang-format --dry-run --Werror $$(git ls-files 'csrc/*.[ch]' 'tests/c/*.[ch]' 'examples/*.c')
+	$(BIN)/mypy brainstorm
+coverage: .venv/tools ; PATH="$(CURDIR)/$(BIN):$$PATH" sh tools/coverage.sh
 mutants: .venv/installed ; $(BIN)/python tests/mutants.py
 wheel: .venv/made ; $(BIN)/pip wheel --no-deps -w dist .
 clean: ; rm -rf build dist .venv .tox *.egg-info brainstorm/*.so brainstorm/LICENSE.openblas.txt
@@ -24,6 +27,10 @@ check-%: .venv/made
 SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc brainstorm -name '*.[ch]' -o -name '*.def' -o -name '*.py*' -not -name '*.pyc')
 .venv/installed: .venv/made $(SOURCES)
 	$(BIN)/pip install -q '.[tests]'
+	@touch $@
+
+.venv/tools: .venv/installed
+	$(BIN)/pip install -q coverage gcovr mypy
 	@touch $@
 
 .venv/made: tools/preflight.sh

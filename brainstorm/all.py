@@ -15,7 +15,7 @@ from brainstorm.layers import *  # noqa: F403
 from brainstorm.scorers import *  # noqa: F403
 from brainstorm.tools import *  # noqa: F403
 from brainstorm.training import *  # noqa: F403
-from brainstorm.value_modifiers import *  # noqa: F403
+from brainstorm.value_modifiers import *  # type: ignore[assignment]  # noqa: F403
 
 __all__ = sorted({name for module in (
     brainstorm, data_iterators, handlers, hooks, initializers, layers, scorers, tools, training,

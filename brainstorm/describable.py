@@ -7,6 +7,7 @@ state: what is created from a description is as good as new.
 
 import copy
 import reprlib
+from typing import Any
 
 import numpy as np
 
@@ -22,13 +23,13 @@ class Describable:
     without its constructor being called.
     """
 
-    __undescribed__ = {}
+    __undescribed__: set[str] | dict[str, Any] = {}
     """Set of attributes to leave out, or dict from them to the values that a new object gets."""
 
-    __default_values__ = {}
+    __default_values__: dict[str, Any] = {}
     """Dict of attributes that are left out while they have the given value."""
 
-    def __describe__(self):
+    def __describe__(self) -> Any:
         """The description of this object: a dict of its class name as `'@type'` and its members."""
         omitted, _, defaults = _collect(type(self))
         description = {'@type': type(self).__name__}
@@ -79,7 +80,7 @@ class DescribedByArguments(Describable):
         return f'{type(self).__name__}({members})'
 
 
-def get_description(this):
+def get_description(this: Any) -> Any:
     """A JSON-serializable description of an object; `create_from_description` is the way back.
 
     Basic types stand for themselves (a np.float64 is a float), tuples and numpy arrays become
@@ -105,7 +106,7 @@ def get_description(this):
                     "basic type, list, tuple, dict or numpy array nor Describable")
 
 
-def create_from_description(description):
+def create_from_description(description: Any) -> Any:
     """Create the object that a description describes.
 
     A dict with an `'@type'` becomes an instance of the `Describable` of that name, lists and

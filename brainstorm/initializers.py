@@ -4,8 +4,10 @@ Weights have the shape (out, in, ...).
 """
 
 import numbers
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from brainstorm.describable import Describable, DescribedByArguments, create_from_description
 from brainstorm.randomness import Seedable
@@ -30,12 +32,13 @@ class Initializer(Seedable, Describable):
     def __init_from_description__(self, description):
         Seedable.__init__(self)
 
-    def __call__(self, shape):
+    def __call__(self, shape: tuple[int, ...]) -> np.ndarray:
         """An array of the given shape (tuple of int) with the initial values."""
         raise NotImplementedError(f"{type(self).__name__} does not define __call__(shape)")
 
 
-def evaluate_initializer(initializer, shape, fallback=None, seed=None):
+def evaluate_initializer(initializer: Any, shape: tuple[int, ...], fallback: Any = None,
+                         seed: int | None = None) -> np.ndarray:
     """The initial values of a parameter, a float64 array of the given shape.
 
     Args:
@@ -74,7 +77,7 @@ def _evaluate(initializer, shape, seed):
 class ArrayInitializer(Initializer):
     """Fills a parameter with the values of an array of the same shape."""
 
-    def __init__(self, array):
+    def __init__(self, array: ArrayLike):
         super().__init__()
         array = np.asarray(array)
         if array.dtype.kind not in 'biuf':
@@ -96,9 +99,9 @@ class _DenseSqrt(DescribedByArguments, Initializer):
     """Uniform in +-scale/sqrt(n), the scale a number or the name of the units' activation."""
 
     __default_values__ = {'scale': 'rel'}
-    scales = {}
+    scales: dict[str, float] = {}
 
-    def __init__(self, scale='rel'):
+    def __init__(self, scale: float | str = 'rel'):
         super().__init__()
         if isinstance(scale, str):
             if scale not in self.scales:
@@ -159,7 +162,7 @@ class EchoState(DescribedByArguments, Initializer):
 
     __default_values__ = {'spectral_radius': 1.0}
 
-    def __init__(self, spectral_radius=1.0):
+    def __init__(self, spectral_radius: float = 1.0):
         super().__init__()
         self.spectral_radius = check_number('EchoState', 'spectral_radius', spectral_radius, 0)
 
@@ -174,7 +177,7 @@ class Gaussian(DescribedByArguments, Initializer):
 
     __default_values__ = {'mean': 0.0}
 
-    def __init__(self, std=0.1, mean=0.0):
+    def __init__(self, std: float = 0.1, mean: float = 0.0):
         super().__init__()
         self.std = check_number('Gaussian', 'std', std, 0)
         self.mean = check_number('Gaussian', 'mean', mean)
@@ -192,7 +195,7 @@ class Identity(DescribedByArguments, Initializer):
         enforce_square (bool): refuse matrices that are not square.
     """
 
-    def __init__(self, scale=1.0, std=0.01, enforce_square=True):
+    def __init__(self, scale: float = 1.0, std: float = 0.01, enforce_square: bool = True):
         super().__init__()
         self.scale = check_number('Identity', 'scale', scale)
         self.std = check_number('Identity', 'std', std, 0)
@@ -211,7 +214,9 @@ class LstmOptInit(DescribedByArguments, Initializer):
     Each argument is a number or an Initializer. The number of rows must be divisible by 4.
     """
 
-    def __init__(self, input_block=0.0, input_gate=0.0, forget_gate=0.0, output_gate=0.0):
+    def __init__(self, input_block: float | Initializer = 0.0,
+                 input_gate: float | Initializer = 0.0, forget_gate: float | Initializer = 0.0,
+                 output_gate: float | Initializer = 0.0):
         super().__init__()
         self.block_input = as_initializer(input_block)
         self.input_gate = as_initializer(input_gate)
@@ -240,7 +245,7 @@ class Orthogonal(DescribedByArguments, Initializer):
     dynamics of learning in deep linear neural networks", arXiv:1312.6120, 2013.
     """
 
-    def __init__(self, scale=1.0):
+    def __init__(self, scale: float = 1.0):
         super().__init__()
         self.scale = check_number('Orthogonal', 'scale', scale)
 
@@ -264,7 +269,7 @@ class RandomWalk(DescribedByArguments, Initializer):
 
     __default_values__ = {'scale': None}
 
-    def __init__(self, act_func='linear', scale=None):
+    def __init__(self, act_func: str = 'linear', scale: float | None = None):
         super().__init__()
         if act_func not in ('linear', 'rel'):
             raise ValueError(f"RandomWalk: act_func must be 'linear' or 'rel', got {act_func!r}")
@@ -287,9 +292,9 @@ class RandomWalk(DescribedByArguments, Initializer):
 class _Sparse(DescribedByArguments, Initializer):
     """Keeps `connections` random entries along `axis` of the first two and sets the others to 0."""
 
-    axis = None
+    axis: int
 
-    def __init__(self, sub_initializer, connections=15):
+    def __init__(self, sub_initializer: float | Initializer, connections: int = 15):
         super().__init__()
         self.sub_initializer = as_initializer(sub_initializer)
         self.connections = check_number(type(self).__name__, 'connections', connections, 0,
@@ -339,7 +344,7 @@ class SparseOutputs(_Sparse):
 class Uniform(DescribedByArguments, Initializer):
     """Uniformly distributed in [low, high), or in [-low, low) if `high` is None."""
 
-    def __init__(self, low=0.1, high=None):
+    def __init__(self, low: float = 0.1, high: float | None = None):
         super().__init__()
         check_number('Uniform', 'low', low)
         self.low, self.high = (-low, low) if high is None else (low, high)

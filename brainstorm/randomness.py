@@ -20,7 +20,7 @@ class RandomState(np.random.RandomState):
         seed (int | None): 0 to 2**32 - 1; None draws one from numpy's global generator.
     """
 
-    def __init__(self, seed=None):
+    def __init__(self, seed: int | None = None):
         super().__init__(0)
         self.stream = RandomStream()
         self.seed(seed)
@@ -33,23 +33,23 @@ class RandomState(np.random.RandomState):
         super().seed(self._seed)
         self.stream.restart(self._seed)
 
-    def set_seed(self, seed):
+    def set_seed(self, seed: int) -> None:
         """Start again from `seed`."""
         self.seed(seed)
 
-    def get_seed(self):
+    def get_seed(self) -> int:
         """The seed that was set last."""
         return self._seed
 
-    def reset(self):
+    def reset(self) -> None:
         """Start again from the present seed."""
         self.seed(self._seed)
 
-    def generate_seed(self):
+    def generate_seed(self) -> int:
         """Draw a seed for another random state."""
         return int(self.randint(0, SEED_LIMIT))
 
-    def create_random_state(self, seed=None):
+    def create_random_state(self, seed: int | None = None) -> 'RandomState':
         """A new RandomState with the given seed, or one drawn from this state."""
         return RandomState(self.generate_seed() if seed is None else seed)
 
@@ -68,7 +68,7 @@ class Seedable:
         seed (int | None): seed of `rnd`; None draws one from `global_rnd`.
     """
 
-    def __init__(self, seed=None):
+    def __init__(self, seed: int | None = None):
         self.rnd = global_rnd.create_random_state(seed)
 
 

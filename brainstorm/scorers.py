@@ -1,6 +1,8 @@
 """Scorers compare the output of a network with the targets."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +23,8 @@ class Scorer(DescribedByArguments):
         name (str | None): key in the results; None: the name of the class.
     """
 
-    def __init__(self, out_name='', targets_name='targets', mask_name='', name=None):
+    def __init__(self, out_name: str = '', targets_name: str = 'targets', mask_name: str = '',
+                 name: str | None = None):
         self.out_name = out_name
         self.targets_name = targets_name
         self.mask_name = mask_name
@@ -33,7 +36,8 @@ class Scorer(DescribedByArguments):
                    for name, value in description.items()}
         return super().__new_from_description__(renamed)
 
-    def __call__(self, true_labels, predicted, mask=None):
+    def __call__(self, true_labels: np.ndarray, predicted: np.ndarray,
+                 mask: np.ndarray | None = None) -> float:
         """The score of a batch, summed over its rows.
 
         Args:
@@ -45,7 +49,7 @@ class Scorer(DescribedByArguments):
                                   "__call__(true_labels, predicted, mask)")
 
     @staticmethod
-    def aggregate(errors):
+    def aggregate(errors: Sequence[tuple[float, float]]) -> float:
         """The score of several batches, from a list of (weight, score); nan without any weight.
 
         The weight of a batch is the number of its rows, or the sum of its mask.
@@ -70,8 +74,8 @@ class Accuracy(Scorer):
 class Hamming(Scorer):
     """The fraction of correct labels, where a label counts as predicted from `threshold` on."""
 
-    def __init__(self, threshold=0.5, out_name='', targets_name='targets', mask_name='',
-                 name=None):
+    def __init__(self, threshold: float = 0.5, out_name: str = '', targets_name: str = 'targets',
+                 mask_name: str = '', name: str | None = None):
         super().__init__(out_name, targets_name, mask_name, name)
         self.threshold = check_number('Hamming', 'threshold', threshold)
 
@@ -95,16 +99,18 @@ class ScoreKeeper:
     The arguments are those of `tools.evaluate`; what a scorer names itself comes first.
     """
 
-    def __init__(self, net, scorers, out_name='', targets_name='targets', mask_name=None):
+    def __init__(self, net: Any, scorers: Sequence[Scorer], out_name: str = '',
+                 targets_name: str = 'targets', mask_name: str | None = None):
         self._net = net
-        self._batch_sizes = []
-        self._losses = OrderedDict()
-        self._scores = [(scorer, []) for scorer in check_scorers('scorers', scorers)]
+        self._batch_sizes: list[int] = []
+        self._losses: dict[str, list[float]] = OrderedDict()
+        self._scores: list[tuple[Scorer, list[Any]]] = [
+            (scorer, []) for scorer in check_scorers('scorers', scorers)]
         self._out_name = out_name
         self._targets_name = targets_name
         self._mask_name = mask_name
 
-    def add_batch(self):
+    def add_batch(self) -> None:
         """Take in what the last forward pass of the network gave."""
         self._batch_sizes.append(self._net.batch_size)
         for name, loss in self._net.get_loss_values().items():
@@ -112,7 +118,7 @@ class ScoreKeeper:
         for scorer, results in self._scores:
             results.append(self._score(scorer))
 
-    def get_results(self):
+    def get_results(self) -> dict[str, float]:
         """Ordered dict of the losses, averaged weighted by batch size, then of the scores."""
         results = OrderedDict()
         for name, losses in self._losses.items():

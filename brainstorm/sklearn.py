@@ -17,6 +17,8 @@ Attributes of both after `fit`:
     logs_ (dict): what its training has logged.
 """
 
+from typing import Any
+
 import numpy as np
 
 try:
@@ -40,8 +42,8 @@ __all__ = ['BrainstormClassifier', 'BrainstormRegressor']
 class _Estimator(BaseEstimator):
     """What both estimators share: arguments, training and the pass over new data."""
 
-    def __init__(self, spec='F100', learning_rate=0.01, epochs=100, batch_size=32,
-                 random_state=None):
+    def __init__(self, spec: str = 'F100', learning_rate: float = 0.01, epochs: int = 100,
+                 batch_size: int = 32, random_state: Any = None):
         self.spec = spec
         self.learning_rate = learning_rate
         self.epochs = epochs
@@ -78,7 +80,7 @@ class BrainstormClassifier(ClassifierMixin, _Estimator):
         classes_ (numpy.ndarray): the labels, in the order of the columns of `predict_proba`.
     """
 
-    def fit(self, X, y):
+    def fit(self, X: Any, y: Any) -> 'BrainstormClassifier':
         """Train on X (N, F) and labels y (N,), from scratch. Returns the estimator."""
         X, y = validate_data(self, X, y, dtype=np.float64)
         check_classification_targets(y)
@@ -86,11 +88,11 @@ class BrainstormClassifier(ClassifierMixin, _Estimator):
         self._train('classification', X, ids[:, np.newaxis], len(self.classes_))
         return self
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: Any) -> np.ndarray:
         """The probabilities (N, classes) of all classes for X (N, F)."""
         return self._run(X)
 
-    def predict(self, X):
+    def predict(self, X: Any) -> np.ndarray:
         """The most probable label (N,) for each row of X (N, F)."""
         best = self.predict_proba(X).argmax(axis=1)
         return self.classes_[best]
@@ -102,7 +104,7 @@ class BrainstormRegressor(RegressorMixin, _Estimator):
     For arguments and attributes see `brainstorm.sklearn`. There may be several outputs.
     """
 
-    def fit(self, X, y):
+    def fit(self, X: Any, y: Any) -> 'BrainstormRegressor':
         """Train on X (N, F) and targets y (N,) or (N, outputs), from scratch.
 
         Returns the estimator.
@@ -113,7 +115,7 @@ class BrainstormRegressor(RegressorMixin, _Estimator):
         self._single = y.ndim == 1
         return self
 
-    def predict(self, X):
+    def predict(self, X: Any) -> np.ndarray:
         """The output for X (N, F), in the shape that y had in `fit`."""
         outputs = self._run(X)
         return outputs[:, 0] if self._single else outputs

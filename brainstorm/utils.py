@@ -10,11 +10,15 @@ from typing import Any
 from brainstorm._core import LayerValidationError, NetworkValidationError, ValidationError
 
 __all__ = [
-    'InitializationError', 'IteratorValidationError', 'LayerValidationError',
+    'FileName', 'InitializationError', 'IteratorValidationError', 'LayerValidationError',
     'NetworkValidationError', 'StructureValidationError', 'ValidationError',
     'check_filename', 'check_interface', 'check_number', 'check_type', 'flatten_all_but_last',
     'flatten_time', 'flatten_time_and_features', 'get_by_path', 'import_optional', 'list_names',
 ]
+
+
+FileName = str | bytes | os.PathLike[str]
+"""What names a file."""
 
 
 class IteratorValidationError(ValidationError):

@@ -3,9 +3,13 @@
 `Network.set_weight_modifiers` and `Network.set_gradient_modifiers` say which one acts on what.
 """
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from brainstorm.describable import Describable, DescribedByArguments
+from brainstorm.handlers.base_handler import Handler
 from brainstorm.randomness import Seedable
 from brainstorm.utils import check_number
 
@@ -26,7 +30,7 @@ class ValueModifier(Seedable, Describable):
     def __init_from_description__(self, description):
         Seedable.__init__(self)
 
-    def __call__(self, handler, view):
+    def __call__(self, handler: Handler, view: Any) -> None:
         """Change `view`, an array of the handler, in place."""
         raise NotImplementedError(f"{type(self).__name__} does not define __call__(handler, view)")
 
@@ -42,7 +46,7 @@ class GradientModifier(Seedable, Describable):
     def __init_from_description__(self, description):
         Seedable.__init__(self)
 
-    def __call__(self, handler, parameters, gradients):
+    def __call__(self, handler: Handler, parameters: Any, gradients: Any) -> None:
         """Change `gradients` in place; both are arrays of the handler, of one shape."""
         raise NotImplementedError(f"{type(self).__name__} does not define "
                                   "__call__(handler, parameters, gradients)")
@@ -51,7 +55,7 @@ class GradientModifier(Seedable, Describable):
 class ClipValues(DescribedByArguments, ValueModifier):
     """Limits every value to [low, high]."""
 
-    def __init__(self, low=-1., high=1.):
+    def __init__(self, low: float = -1., high: float = 1.):
         super().__init__()
         self.low = check_number('ClipValues', 'low', low)
         self.high = check_number('ClipValues', 'high', high, low)
@@ -67,7 +71,7 @@ class ConstrainL2Norm(DescribedByArguments, ValueModifier):
     fewer than 2 dimensions, such as biases, are left alone.
     """
 
-    def __init__(self, limit):
+    def __init__(self, limit: float):
         super().__init__()
         self.limit = check_number('ConstrainL2Norm', 'limit', limit, 0)
 
@@ -96,7 +100,7 @@ class FreezeValues(DescribedByArguments, ValueModifier):
         weights (array | None): the values to keep; None remembers those of the first application.
     """
 
-    def __init__(self, weights=None):
+    def __init__(self, weights: ArrayLike | None = None):
         super().__init__()
         self.weights = None if weights is None else np.array(weights, dtype=np.float64)
 
@@ -110,7 +114,7 @@ class FreezeValues(DescribedByArguments, ValueModifier):
 class MaskValues(DescribedByArguments, ValueModifier):
     """Multiplies the values by a mask of the same shape, for example to keep some of them at 0."""
 
-    def __init__(self, mask):
+    def __init__(self, mask: ArrayLike):
         super().__init__()
         self.mask = np.array(mask, dtype=np.float64)
 
@@ -123,7 +127,7 @@ class MaskValues(DescribedByArguments, ValueModifier):
 class L1Decay(DescribedByArguments, GradientModifier):
     """Adds factor * sign(parameter) to the gradient."""
 
-    def __init__(self, factor):
+    def __init__(self, factor: float):
         super().__init__()
         self.factor = check_number('L1Decay', 'factor', factor)
 
@@ -136,7 +140,7 @@ class L1Decay(DescribedByArguments, GradientModifier):
 class L2Decay(DescribedByArguments, GradientModifier):
     """Adds factor * parameter to the gradient."""
 
-    def __init__(self, factor):
+    def __init__(self, factor: float):
         super().__init__()
         self.factor = check_number('L2Decay', 'factor', factor)
 

@@ -1,12 +1,15 @@
 """What importing the package costs, draws and promises."""
 
 import importlib
+import inspect
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import brainstorm as bs
+import brainstorm.all
 
 
 def in_a_child(code):
@@ -21,6 +24,34 @@ def test_all_lists_hold_what_exists():
             'training', 'utils', 'value_modifiers'))):
         imported = importlib.import_module(module)
         assert [name for name in imported.__all__ if not hasattr(imported, name)] == []
+
+
+def public_functions():
+    """(name, [function]) of all that users call; of a method also what it overrides."""
+    for name in bs.all.__all__:
+        public = getattr(bs.all, name)
+        if inspect.isfunction(public):
+            yield name, [public]
+        elif inspect.isclass(public):
+            for attribute in {'__init__', *dir(public)}:
+                found = [vars(base).get(attribute) for base in public.__mro__]
+                functions = [getattr(function, '__func__', function) for function in found]
+                if attribute == '__init__' or not attribute.startswith('_'):
+                    yield f'{name}.{attribute}', list(filter(inspect.isfunction, functions))
+
+
+def has_hints(function):
+    parameters = set(inspect.signature(function).parameters) - {'self', 'cls'}
+    return parameters <= set(inspect.get_annotations(function))
+
+
+def test_the_public_api_has_type_hints():
+    operations = {operation['name'] for operation in bs._core.operations}  # NumPy arrays, numbers
+    bare = [name for name, functions in public_functions()
+            if functions and name.split('.')[-1] not in operations
+            and not any(map(has_hints, functions))]
+    assert bare == []
+    assert (Path(bs.__file__).parent / 'py.typed').exists()
 
 
 def test_importing_needs_numpy_and_h5py_only():

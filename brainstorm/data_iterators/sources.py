@@ -1,11 +1,13 @@
 """Iterators over data that is at hand: whole, in minibatches, or one sequence at a time."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import h5py
 import numpy as np
 
+from brainstorm.handlers.base_handler import Handler
 from brainstorm.randomness import Seedable
 from brainstorm.utils import IteratorValidationError, check_number
 
@@ -23,12 +25,12 @@ class DataIterator(Seedable):
         length (int | None): number of batches.
     """
 
-    def __init__(self, data_shapes, length):
+    def __init__(self, data_shapes: dict[str, tuple[int, ...]], length: int | None):
         super().__init__()
         self.data_shapes = data_shapes
         self.length = length
 
-    def __call__(self, handler=None):
+    def __call__(self, handler: Handler | None = None) -> Iterator[dict[str, Any]]:
         raise NotImplementedError(f"{type(self).__name__} does not define __call__(handler)")
 
 
@@ -62,7 +64,7 @@ class Undivided(_NamedData):
         named_data: arrays or h5py datasets of shape (T, N, ...) by name.
     """
 
-    def __init__(self, **named_data):
+    def __init__(self, **named_data: Any):
         super().__init__(named_data)
         self.length = 1
 
@@ -90,7 +92,8 @@ class Minibatches(_NamedData):
         IteratorValidationError: the items do not fit each other or the lengths.
     """
 
-    def __init__(self, batch_size=1, shuffle=True, cut_according_to='mask', **named_data):
+    def __init__(self, batch_size: int = 1, shuffle: bool = True,
+                 cut_according_to: str | Sequence[int] | None = 'mask', **named_data: Any):
         super().__init__(named_data)
         self.batch_size = check_number('Minibatches', 'batch_size', batch_size, 1, integer=True)
         self.shuffle = shuffle
@@ -155,7 +158,8 @@ class Online(Minibatches):
         named_data: arrays or h5py datasets of shape (T, N, ...) by name.
     """
 
-    def __init__(self, shuffle=True, cut_according_to='mask', **named_data):
+    def __init__(self, shuffle: bool = True, cut_according_to: str | Sequence[int] | None = 'mask',
+                 **named_data: Any):
         super().__init__(1, shuffle, cut_according_to, **named_data)
 
 

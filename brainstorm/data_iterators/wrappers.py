@@ -63,7 +63,8 @@ class AddGaussianNoise(_Wrapper):
         IteratorValidationError: a name that is not there, different names, a negative std.
     """
 
-    def __init__(self, iter, std_dict, mean_dict=None):
+    def __init__(self, iter: DataIterator, std_dict: dict[str, float],
+                 mean_dict: dict[str, float] | None = None):
         settings = _pair('AddGaussianNoise', 'std_dict', std_dict, 'mean_dict', mean_dict, 0.0)
         for name, (std, mean) in settings.items():
             _check('AddGaussianNoise', f'std_dict[{name!r}]', std, 0)
@@ -86,7 +87,8 @@ class AddSaltNPepper(_Wrapper):
         IteratorValidationError: a name that is not there, different names, a number out of range.
     """
 
-    def __init__(self, iter, prob_dict, ratio_dict=None):
+    def __init__(self, iter: DataIterator, prob_dict: dict[str, float],
+                 ratio_dict: dict[str, float] | None = None):
         settings = _pair('AddSaltNPepper', 'prob_dict', prob_dict, 'ratio_dict', ratio_dict, 0.5)
         for name, (probability, ratio) in settings.items():
             _check('AddSaltNPepper', f'prob_dict[{name!r}]', probability, 0, 1)
@@ -112,7 +114,7 @@ class Flip(_Wrapper):
         IteratorValidationError: a name that is not there, no images, a number out of range.
     """
 
-    def __init__(self, iter, prob_dict=None):
+    def __init__(self, iter: DataIterator, prob_dict: dict[str, float] | None = None):
         prob_dict = {'default': 0.5} if prob_dict is None else _check_dict(
             'Flip', 'prob_dict', prob_dict)
         for name, probability in prob_dict.items():
@@ -146,7 +148,8 @@ class Pad(_Wrapper):
             width.
     """
 
-    def __init__(self, iter, size_dict, value_dict=None):
+    def __init__(self, iter: DataIterator, size_dict: dict[str, int],
+                 value_dict: dict[str, float] | None = None):
         settings = _pair('Pad', 'size_dict', size_dict, 'value_dict', value_dict, 0)
         for name, (size, value) in settings.items():
             _check('Pad', f'size_dict[{name!r}]', size, 0, integer=True)
@@ -175,7 +178,7 @@ class RandomCrop(_Wrapper):
         IteratorValidationError: a name that is not there, no images, a piece larger than them.
     """
 
-    def __init__(self, iter, shape_dict):
+    def __init__(self, iter: DataIterator, shape_dict: dict[str, tuple[int, int]]):
         shape_dict = _check_dict('RandomCrop', 'shape_dict', shape_dict)
         for name, shape in shape_dict.items():
             if not isinstance(shape, (tuple, list)) or len(shape) != 2:
@@ -215,7 +218,7 @@ class MultiHot(_Wrapper):
             a batch: an id that is fractional or out of range.
     """
 
-    def __init__(self, iter, vocab_size_dict):
+    def __init__(self, iter: DataIterator, vocab_size_dict: dict[str, int]):
         owner = type(self).__name__
         for name, size in _check_dict(owner, 'vocab_size_dict', vocab_size_dict).items():
             _check(owner, f'vocab_size_dict[{name!r}]', size, 1, integer=True)

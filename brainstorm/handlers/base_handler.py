@@ -6,6 +6,7 @@ written to; an operation returns None.
 """
 
 from inspect import Parameter, Signature
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,43 +27,47 @@ class Handler(Describable):
         rnd (RandomState): its stream is what the random operations draw from.
     """
 
-    context = None
-    array_type = None
-    EMPTY = None
+    dtype: Any
+    context: Any = None
+    array_type: Any = None
+    EMPTY: Any = None
 
-    def allocate(self, shape):
+    if TYPE_CHECKING:  # the operations, which the loop at the end of this file adds
+        def __getattr__(self, name: str) -> Any: ...
+
+    def allocate(self, shape: tuple[int, ...]) -> Any:
         """A new array of arbitrary content."""
         raise NotImplementedError
 
-    def zeros(self, shape):
+    def zeros(self, shape: tuple[int, ...]) -> Any:
         """A new array of zeros."""
         out = self.allocate(shape)
         self.fill(out, 0.0)
         return out
 
-    def ones(self, shape):
+    def ones(self, shape: tuple[int, ...]) -> Any:
         """A new array of ones."""
         out = self.allocate(shape)
         self.fill(out, 1.0)
         return out
 
-    def create_from_numpy(self, arr):
+    def create_from_numpy(self, arr: np.ndarray) -> Any:
         """A new array with the entries and the dtype of a numpy array."""
         raise NotImplementedError
 
-    def get_numpy_copy(self, mem):
+    def get_numpy_copy(self, mem: Any) -> np.ndarray:
         """A numpy array with the entries of an array of this handler."""
         raise NotImplementedError
 
-    def set_from_numpy(self, mem, arr):
+    def set_from_numpy(self, mem: Any, arr: np.ndarray) -> None:
         """Fill an array of this handler from a numpy array of the same shape."""
         raise NotImplementedError
 
-    def is_fully_finite(self, a):
+    def is_fully_finite(self, a: Any) -> bool:
         """Whether an array holds neither NaN nor an infinity."""
         raise NotImplementedError
 
-    def wrap_leaf(self, leaf):
+    def wrap_leaf(self, leaf: Any) -> Any:
         """What `net.buffer` shows of an array of the engine: the array itself or a view of it."""
         return leaf
 

@@ -1,6 +1,7 @@
 """A handler that finds mistakes: it checks all arguments of every operation."""
 
 import functools
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +25,7 @@ class DebugArray:
 
     __array_ufunc__ = None  # or numpy would compute with it
 
-    def __init__(self, array):
+    def __init__(self, array: Any):
         self.array = array
 
     @property
@@ -35,7 +36,7 @@ class DebugArray:
     def dtype(self):
         return self.array.dtype
 
-    def reshape(self, *shape):
+    def reshape(self, *shape: Any) -> 'DebugArray':
         """The same entries in another shape."""
         return DebugArray(self.array.reshape(*shape))
 
@@ -79,7 +80,7 @@ class DebugHandler(_core.DebugHandler, DescribedByArguments, Handler):
 
     array_type = DebugArray
 
-    def __init__(self, handler):
+    def __init__(self, handler: Handler):
         if not isinstance(handler, _core.Handler) or isinstance(handler, DebugHandler):
             raise TypeError("DebugHandler wraps a handler of the engine that is no DebugHandler, "
                             f"like NumpyHandler(), got {handler!r}")
@@ -171,4 +172,4 @@ def _checked(name, arguments):
 
 for _operation in _core.operations:
     setattr(DebugHandler, _operation['name'], _checked(_operation['name'], _operation['args']))
-DebugHandler.is_fully_finite = _checked('is_fully_finite', (('a', 'in'),))
+setattr(DebugHandler, 'is_fully_finite', _checked('is_fully_finite', (('a', 'in'),)))

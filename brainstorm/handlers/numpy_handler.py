@@ -1,6 +1,7 @@
 """The handler for the CPU. Its arrays are numpy arrays."""
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from brainstorm import _core
 from brainstorm.handlers.base_handler import Handler
@@ -27,7 +28,7 @@ class NumpyHandler(_core.Handler, Handler):
     array_type = np.ndarray
     EMPTY = np.zeros(0)
 
-    def __init__(self, dtype=np.float32, seed=None):
+    def __init__(self, dtype: DTypeLike = np.float32, seed: int | None = None):
         self._rnd = global_rnd.create_random_state(seed)
         super().__init__('cpu', dtype, self._rnd.stream)
 

@@ -1,6 +1,7 @@
 """The handler for Nvidia GPUs."""
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from brainstorm import _core
 from brainstorm.handlers.base_handler import Handler
@@ -21,6 +22,7 @@ class PyCudaHandler(Handler):
         RuntimeError: always, in this build.
     """
 
-    def __init__(self, dtype=np.float32, seed=None, device=0, tf32=False):
+    def __init__(self, dtype: DTypeLike = np.float32, seed: int | None = None, device: int = 0,
+                 tf32: bool = False):
         raise RuntimeError("this build of brainstorm has no CUDA handler; it has "
                            f"{', '.join(_core.info()['handlers'])}: use NumpyHandler")

@@ -1,9 +1,15 @@
 """What all hooks are made of, and how they find logs."""
 
 import os
+from typing import TYPE_CHECKING, Any
 
+from brainstorm.data_iterators import DataIterator
 from brainstorm.describable import Describable, DescribedByArguments
-from brainstorm.utils import check_filename, check_number, get_by_path, list_names
+from brainstorm.structure.network import Network
+from brainstorm.utils import FileName, check_filename, check_number, get_by_path, list_names
+
+if TYPE_CHECKING:  # the training room imports this one
+    from brainstorm.training.steppers import TrainingStepper
 
 __all__ = ['FileHook', 'Hook', 'check_criterion', 'find_log']
 
@@ -19,9 +25,10 @@ class Hook(Describable):
 
     __undescribed__ = {'__name__': '', 'run_verbosity': False}
     __default_values__ = {'timescale': 'epoch', 'interval': 1, 'verbose': None}
-    _not_pickled = ()
+    _not_pickled: tuple[str, ...] = ()
 
-    def __init__(self, name=None, timescale='epoch', interval=1, verbose=None):
+    def __init__(self, name: str | None = None, timescale: str = 'epoch', interval: int = 1,
+                 verbose: bool | None = None):
         if timescale not in ('epoch', 'update'):
             raise ValueError(f"{type(self).__name__}: timescale must be 'epoch' or 'update', "
                              f"got {timescale!r}")
@@ -40,18 +47,20 @@ class Hook(Describable):
         hook.priority = description.get('priority', 0)
         return hook
 
-    def start(self, net, stepper, verbose, named_data_iters):
+    def start(self, net: Network, stepper: 'TrainingStepper', verbose: bool,
+              named_data_iters: dict[str, DataIterator]) -> None:
         """Called before a training with the trainer's verbosity and all iterators by name."""
         self.run_verbosity = verbose if self.verbose is None else self.verbose
 
-    def finish(self):
+    def finish(self) -> None:
         """Called after a training, however it ended."""
 
-    def __call__(self, epoch_nr, update_nr, net, stepper, logs):
+    def __call__(self, epoch_nr: int, update_nr: int, net: Network, stepper: 'TrainingStepper',
+                 logs: dict[str, Any]) -> Any:
         """Act, and return what is to be logged, or raise StopIteration to stop the training."""
         raise NotImplementedError(f"{type(self).__name__} does not define __call__")
 
-    def message(self, text):
+    def message(self, text: str) -> None:
         """Print the text if this hook is verbose."""
         if self.run_verbosity:
             print(f"{self.__name__} >> {text}")
@@ -68,9 +77,11 @@ class FileHook(Hook, DescribedByArguments):
         filename (str | PathLike): the file; None where `filename_is_optional`.
     """
 
+    filename: Any
     filename_is_optional = False
 
-    def __init__(self, filename, name=None, timescale='epoch', interval=1, verbose=None):
+    def __init__(self, filename: FileName | None, name: str | None = None, timescale: str = 'epoch',
+                 interval: int = 1, verbose: bool | None = None):
         super().__init__(name, timescale, interval, verbose)
         self.filename = None if filename is None and self.filename_is_optional \
             else check_filename(type(self).__name__, filename)

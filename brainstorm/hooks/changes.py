@@ -1,5 +1,8 @@
 """Hooks that change how the training goes on."""
 
+from collections.abc import Callable
+from typing import Any
+
 from brainstorm.describable import DescribedByArguments
 from brainstorm.hooks.base import Hook
 
@@ -14,8 +17,9 @@ class ModifyStepperAttribute(Hook, DescribedByArguments):
         attr_name (str): the attribute, default 'learning_rate'.
     """
 
-    def __init__(self, schedule, attr_name='learning_rate', timescale='epoch', interval=1,
-                 name=None, verbose=None):
+    def __init__(self, schedule: Callable[..., Any], attr_name: str = 'learning_rate',
+                 timescale: str = 'epoch', interval: int = 1, name: str | None = None,
+                 verbose: bool | None = None):
         super().__init__(name, timescale, interval, verbose)
         self.schedule = schedule
         self.attr_name = attr_name

@@ -1,12 +1,13 @@
 """Hooks that log what they see, and the progress bar."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
 
 import numpy as np
 
 from brainstorm.describable import DescribedByArguments
 from brainstorm.hooks.base import Hook
-from brainstorm.scorers import check_scorers
+from brainstorm.scorers import Scorer, check_scorers
 from brainstorm.tools import evaluate
 from brainstorm.utils import list_names
 
@@ -24,7 +25,8 @@ class MonitorLoss(Hook, DescribedByArguments):
     __undescribed__ = {'iter'}
     _not_pickled = ('iter',)
 
-    def __init__(self, iter_name, name=None, timescale='epoch', interval=1, verbose=None):
+    def __init__(self, iter_name: str, name: str | None = None, timescale: str = 'epoch',
+                 interval: int = 1, verbose: bool | None = None):
         super().__init__(name, timescale, interval, verbose)
         self.iter_name = iter_name
         self.iter = None
@@ -48,8 +50,8 @@ class MonitorScores(MonitorLoss):
         scorers (list[Scorer]): what to score.
     """
 
-    def __init__(self, iter_name, scorers, name=None, timescale='epoch', interval=1,
-                 verbose=None):
+    def __init__(self, iter_name: str, scorers: Sequence[Scorer], name: str | None = None,
+                 timescale: str = 'epoch', interval: int = 1, verbose: bool | None = None):
         super().__init__(iter_name, name, timescale, interval, verbose)
         self.scorers = check_scorers(self.__name__, scorers)
 
@@ -65,9 +67,10 @@ class _MonitorLayer(Hook, DescribedByArguments):
         name (str | None): default: MonitorWHAT_LAYER.
     """
 
-    what = None
+    what: str
 
-    def __init__(self, layer_name, name=None, timescale='epoch', interval=1, verbose=None):
+    def __init__(self, layer_name: str, name: str | None = None, timescale: str = 'epoch',
+                 interval: int = 1, verbose: bool | None = None):
         name = f'Monitor{self.what}_{layer_name}' if name is None else name
         super().__init__(name, timescale, interval, verbose)
         self.layer_name = layer_name
@@ -155,7 +158,7 @@ class ProgressBar(Hook, DescribedByArguments):
     _not_pickled = ('_bar',)
     _bar = None
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(timescale='update')
         self._length = None
         self._epoch_nr = None

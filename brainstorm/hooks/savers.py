@@ -3,6 +3,7 @@
 import copy
 import math
 from collections.abc import Mapping, MutableMapping
+from typing import Any
 
 import h5py
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from brainstorm.hooks.base import FileHook, Hook, check_criterion, find_log
 from brainstorm.structure.network import Network
 from brainstorm.structure.safe_files import save_hdf5
+from brainstorm.utils import FileName
 
 __all__ = ['InfoUpdater', 'SaveBestNetwork', 'SaveLogs', 'SaveNetwork']
 
@@ -28,8 +30,9 @@ class SaveBestNetwork(FileHook):
     __default_values__ = {'filename': None}
     filename_is_optional = True
 
-    def __init__(self, log_name, filename=None, criterion='max', name=None, timescale='epoch',
-                 interval=1, verbose=None):
+    def __init__(self, log_name: str, filename: FileName | None = None, criterion: str = 'max',
+                 name: str | None = None, timescale: str = 'epoch', interval: int = 1,
+                 verbose: bool | None = None):
         super().__init__(filename, name, timescale, interval, verbose)
         self.log_name = log_name
         self.criterion = check_criterion(self, criterion)
@@ -47,7 +50,7 @@ class SaveBestNetwork(FileHook):
         else:
             net.save_as_hdf5(self.filename)
 
-    def load_best_network(self):
+    def load_best_network(self) -> Any:
         """The best network, from the file; without a filename its flat parameters (numpy array).
 
         Raises ValueError before the first improvement.
@@ -69,13 +72,14 @@ class SaveNetwork(FileHook):
         filename (str | PathLike): HDF5 file to save to, see `Network.save_as_hdf5`.
     """
 
-    def __init__(self, filename, name=None, timescale='epoch', interval=1):
+    def __init__(self, filename: FileName, name: str | None = None, timescale: str = 'epoch',
+                 interval: int = 1):
         super().__init__(filename, name, timescale, interval)
 
     def __call__(self, epoch_nr, update_nr, net, stepper, logs):
         net.save_as_hdf5(self.filename)
 
-    def load_network(self):
+    def load_network(self) -> Network:
         """The network that was saved last.
 
         Raises what `Network.from_hdf5` raises.
@@ -94,7 +98,8 @@ class SaveLogs(FileHook):
         filename (str | PathLike): HDF5 file to save to.
     """
 
-    def __init__(self, filename, name=None, timescale='epoch', interval=1):
+    def __init__(self, filename: FileName, name: str | None = None, timescale: str = 'epoch',
+                 interval: int = 1):
         super().__init__(filename, name, timescale, interval)
 
     def __call__(self, epoch_nr, update_nr, net, stepper, logs):
@@ -135,7 +140,8 @@ class InfoUpdater(Hook):
     _not_pickled = ('run',)
     run = None
 
-    def __init__(self, run, name=None, timescale='epoch', interval=1):
+    def __init__(self, run: Any, name: str | None = None, timescale: str = 'epoch',
+                 interval: int = 1):
         super().__init__(name, timescale, interval)
         if not isinstance(getattr(run, 'info', None), MutableMapping):
             raise TypeError("InfoUpdater: run must have a dict `info`, as those of Sacred do, "

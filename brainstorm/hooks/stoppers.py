@@ -3,6 +3,7 @@
 import math
 import signal
 import threading
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -25,8 +26,9 @@ class EarlyStopper(Hook, DescribedByArguments):
 
     __default_values__ = {'patience': 1}
 
-    def __init__(self, log_name, patience=1, criterion='min', name=None, timescale='epoch',
-                 interval=1, verbose=None):
+    def __init__(self, log_name: str, patience: float = 1, criterion: str = 'min',
+                 name: str | None = None, timescale: str = 'epoch', interval: int = 1,
+                 verbose: bool | None = None):
         super().__init__(name, timescale, interval, verbose)
         self.log_name = log_name
         self.patience = check_number('EarlyStopper', 'patience', patience, 0)
@@ -47,7 +49,8 @@ class EarlyStopper(Hook, DescribedByArguments):
 class StopAfterEpoch(Hook, DescribedByArguments):
     """Stops the training after `max_epochs` epochs, counted over all calls of `train`."""
 
-    def __init__(self, max_epochs, name=None, timescale='epoch', interval=1, verbose=None):
+    def __init__(self, max_epochs: float, name: str | None = None, timescale: str = 'epoch',
+                 interval: int = 1, verbose: bool | None = None):
         super().__init__(name, timescale, interval, verbose)
         self.max_epochs = check_number('StopAfterEpoch', 'max_epochs', max_epochs, 0)
 
@@ -66,8 +69,9 @@ class StopAfterThresholdReached(Hook, DescribedByArguments):
         criterion (str): 'min' (default): an entry <= threshold stops; 'max': one >= threshold.
     """
 
-    def __init__(self, log_name, threshold, criterion='min', name=None, timescale='epoch',
-                 interval=1, verbose=None):
+    def __init__(self, log_name: str, threshold: float, criterion: str = 'min',
+                 name: str | None = None, timescale: str = 'epoch', interval: int = 1,
+                 verbose: bool | None = None):
         super().__init__(name, timescale, interval, verbose)
         self.log_name = log_name
         self.threshold = check_number('StopAfterThresholdReached', 'threshold', threshold)
@@ -89,8 +93,9 @@ class StopOnNan(Hook, DescribedByArguments):
         check_training_loss (bool): check the rolling training loss.
     """
 
-    def __init__(self, logs_to_check=(), check_parameters=True, check_training_loss=True,
-                 name=None, timescale='epoch', interval=1, verbose=None):
+    def __init__(self, logs_to_check: str | Sequence[str] = (), check_parameters: bool = True,
+                 check_training_loss: bool = True, name: str | None = None,
+                 timescale: str = 'epoch', interval: int = 1, verbose: bool | None = None):
         super().__init__(name, timescale, interval, verbose)
         self.logs_to_check = [logs_to_check] if isinstance(logs_to_check, str) \
             else list(logs_to_check)
@@ -124,7 +129,8 @@ class StopOnSigQuit(Hook, DescribedByArguments):
     _not_pickled = ('_previous',)
     _previous = None
 
-    def __init__(self, name=None, timescale='epoch', interval=1, verbose=None):
+    def __init__(self, name: str | None = None, timescale: str = 'epoch', interval: int = 1,
+                 verbose: bool | None = None):
         super().__init__(name, timescale, interval, verbose)
         if not hasattr(signal, 'SIGQUIT'):
             raise OSError("StopOnSigQuit: this system has no SIGQUIT")

@@ -2,10 +2,11 @@
 
 import itertools
 import numbers
+from collections.abc import Sequence
 
 from brainstorm.hooks.base import FileHook, find_log
 from brainstorm.structure.safe_files import replacing
-from brainstorm.utils import check_type, import_optional
+from brainstorm.utils import FileName, check_type, import_optional
 
 __all__ = ['BokehVisualizer']
 
@@ -35,8 +36,9 @@ class BokehVisualizer(FileHook):
     _named_logs = None
     filename_is_optional = True
 
-    def __init__(self, log_names, filename=None, name=None, timescale='epoch', interval=1,
-                 verbose=None):
+    def __init__(self, log_names: str | Sequence[str], filename: FileName | None = None,
+                 name: str | None = None, timescale: str = 'epoch', interval: int = 1,
+                 verbose: bool | None = None):
         super().__init__(filename, name, timescale, interval, verbose)
         self.log_names = [log_names] if isinstance(log_names, str) else list(log_names)
         if not self.log_names:

@@ -5,6 +5,8 @@ Shapes are (T, B, ...): time steps, sequences, features; images are (T, B, heigh
 name is given, a layer is called like its type.
 """
 
+from typing import Any
+
 from brainstorm.layers.base_layer import builtin_layers
 from brainstorm.layers.recurrent import (
     Bidirectional, Clockwork, ClockworkLstm, Gru, Lstm, LstmOpt, Recurrent, Reverse)
@@ -19,7 +21,7 @@ __all__ = [
 ]
 
 
-def Input(out_shapes):
+def Input(out_shapes: dict[str, Any]) -> ConstructionWrapper:
     """What is fed in from outside. Every network has exactly one, and it is called `Input`.
 
     Args:
@@ -29,7 +31,8 @@ def Input(out_shapes):
     return ConstructionWrapper.create('Input', out_shapes=out_shapes)
 
 
-def FullyConnected(size=None, activation='rel', name=None):
+def FullyConnected(size: int | tuple[int, ...] | None = None, activation: str = 'rel',
+                   name: str | None = None) -> ConstructionWrapper:
     """act(W x + bias), the input flattened.
 
     Parameters: W (out, in), bias (out).
@@ -42,8 +45,9 @@ def FullyConnected(size=None, activation='rel', name=None):
                                       activation=activation)
 
 
-def Convolution2D(num_filters, kernel_size, stride=(1, 1), padding=0, activation='rel',
-                  name=None):
+def Convolution2D(num_filters: int, kernel_size: tuple[int, int], stride: tuple[int, int] = (1, 1),
+                  padding: int = 0, activation: str = 'rel',
+                  name: str | None = None) -> ConstructionWrapper:
     """act(W * x + bias) with the cross-correlation *; (H, W, C) becomes (H', W', num_filters).
 
     H' = (H + 2 padding - kernel height) // stride + 1, W' likewise.
@@ -61,7 +65,8 @@ def Convolution2D(num_filters, kernel_size, stride=(1, 1), padding=0, activation
         stride=stride, padding=padding, activation=activation)
 
 
-def Pooling2D(kernel_size, type='max', stride=(1, 1), padding=0, name=None):
+def Pooling2D(kernel_size: tuple[int, int], type: str = 'max', stride: tuple[int, int] = (1, 1),
+              padding: int = 0, name: str | None = None) -> ConstructionWrapper:
     """The largest or the mean entry of each window, channel by channel.
 
     Padding never is the largest entry and does not count for the mean.
@@ -77,7 +82,7 @@ def Pooling2D(kernel_size, type='max', stride=(1, 1), padding=0, name=None):
                                       stride=stride, padding=padding)
 
 
-def GlobalPooling2D(type='max', name=None):
+def GlobalPooling2D(type: str = 'max', name: str | None = None) -> ConstructionWrapper:
     """The largest or the mean entry of each channel over the whole image; (H, W, C) becomes (C,).
 
     Internals: argmax (C,), for type 'max'.
@@ -88,7 +93,8 @@ def GlobalPooling2D(type='max', name=None):
     return ConstructionWrapper.create('GlobalPooling2D', name=name, type=type)
 
 
-def BatchNorm(name=None, decay=0.9, epsilon=1e-5):
+def BatchNorm(name: str | None = None, decay: float = 0.9,
+              epsilon: float = 1e-5) -> ConstructionWrapper:
     """Batch normalization over all but the last dimension: gamma (x - mean) / std + beta.
 
     Training uses mean and std of the batch and keeps running ones, which inference uses:
@@ -106,7 +112,7 @@ def BatchNorm(name=None, decay=0.9, epsilon=1e-5):
     return ConstructionWrapper.create('BatchNorm', name=name, decay=decay, epsilon=epsilon)
 
 
-def LayerNorm(name=None, epsilon=1e-5):
+def LayerNorm(name: str | None = None, epsilon: float = 1e-5) -> ConstructionWrapper:
     """Layer normalization over the last dimension: gamma (x - mean) / sqrt(var + epsilon) + beta.
 
     Mean and (biased) variance are those of each row of the last dimension by itself, in training
@@ -121,7 +127,7 @@ def LayerNorm(name=None, epsilon=1e-5):
     return ConstructionWrapper.create('LayerNorm', name=name, epsilon=epsilon)
 
 
-def Dropout(drop_prob=0.5, name=None):
+def Dropout(drop_prob: float = 0.5, name: str | None = None) -> ConstructionWrapper:
     """In training sets inputs to 0 with probability drop_prob and scales the others up.
 
     y = x mask / (1 - drop_prob); in inference y = x. Internals: mask.
@@ -135,12 +141,12 @@ def Dropout(drop_prob=0.5, name=None):
     return ConstructionWrapper.create('Dropout', name=name, drop_prob=drop_prob)
 
 
-def Elementwise(activation='rel', name=None):
+def Elementwise(activation: str = 'rel', name: str | None = None) -> ConstructionWrapper:
     """act(x)."""
     return ConstructionWrapper.create('Elementwise', name=name, activation=activation)
 
 
-def Embedding(vocab_size, size, name=None):
+def Embedding(vocab_size: int, size: int, name: str | None = None) -> ConstructionWrapper:
     """Looks up a row of W for each id: (..., 1) becomes (..., size).
 
     Ids are whole numbers from 0 to vocab_size - 1; anything else is an IndexError at the pass.
@@ -154,7 +160,7 @@ def Embedding(vocab_size, size, name=None):
     return ConstructionWrapper.create('Embedding', name=name, vocab_size=vocab_size, size=size)
 
 
-def Highway(name=None):
+def Highway(name: str | None = None) -> ConstructionWrapper:
     """Highway connection: T H + (1 - T) x, elementwise.
 
     Inputs, all of one shape: `H` (the transformed data), `T` (the gate, in [0, 1]) and `x` (what is
@@ -166,7 +172,7 @@ def Highway(name=None):
     return ConstructionWrapper.create('Highway', name=name)
 
 
-def Mask(name=None):
+def Mask(name: str | None = None) -> ConstructionWrapper:
     """Multiplies the input by a mask.
 
     Inputs: default (..., C); mask of shape (1,), one number for each sequence and step, or (..., 1)
@@ -175,17 +181,17 @@ def Mask(name=None):
     return ConstructionWrapper.create('Mask', name=name)
 
 
-def Merge(name=None):
+def Merge(name: str | None = None) -> ConstructionWrapper:
     """Joins `inputs_1` and `inputs_2` along the last dimension."""
     return ConstructionWrapper.create('Merge', name=name)
 
 
-def NoOp(name=None):
+def NoOp(name: str | None = None) -> ConstructionWrapper:
     """Passes its input on unchanged."""
     return ConstructionWrapper.create('NoOp', name=name)
 
 
-def DeltasScaling(factor, name=None):
+def DeltasScaling(factor: float, name: str | None = None) -> ConstructionWrapper:
     """Passes its input on unchanged, and multiplies the deltas on their way back by a factor.
 
     Args:
@@ -194,7 +200,7 @@ def DeltasScaling(factor, name=None):
     return ConstructionWrapper.create('DeltasScaling', name=name, factor=factor)
 
 
-def SoftmaxCE(name=None):
+def SoftmaxCE(name: str | None = None) -> ConstructionWrapper:
     """Softmax over the last dimension and the cross entropy with class ids.
 
     Inputs: default (..., C), targets (..., 1) with ids from 0 to C - 1.
@@ -204,7 +210,7 @@ def SoftmaxCE(name=None):
     return ConstructionWrapper.create('SoftmaxCE', name=name)
 
 
-def SigmoidCE(name=None):
+def SigmoidCE(name: str | None = None) -> ConstructionWrapper:
     """Sigmoid and the cross entropy with targets in [0, 1], elementwise.
 
     Inputs: default x and targets t of one shape. Outputs of that shape: predictions y = sigmoid(x),
@@ -214,7 +220,7 @@ def SigmoidCE(name=None):
     return ConstructionWrapper.create('SigmoidCE', name=name)
 
 
-def BinomialCrossEntropy(name=None):
+def BinomialCrossEntropy(name: str | None = None) -> ConstructionWrapper:
     """Cross entropy of probabilities with targets in [0, 1], summed over all features.
 
     Inputs: default y and targets t of one shape. Output: default (1,), the sum of
@@ -224,7 +230,7 @@ def BinomialCrossEntropy(name=None):
     return ConstructionWrapper.create('BinomialCrossEntropy', name=name)
 
 
-def SquaredError(name=None):
+def SquaredError(name: str | None = None) -> ConstructionWrapper:
     """Half of the squared difference.
 
     Inputs: default and targets of one shape. Outputs: predictions (the input), loss = diff**2 / 2.
@@ -236,17 +242,17 @@ def SquaredError(name=None):
 SquaredLoss = SquaredError
 
 
-def SquaredDifference(name=None):
+def SquaredDifference(name: str | None = None) -> ConstructionWrapper:
     """(inputs_1 - inputs_2)**2, elementwise; both of one shape. Internals: diff."""
     return ConstructionWrapper.create('SquaredDifference', name=name)
 
 
-def L1Decay(name=None):
+def L1Decay(name: str | None = None) -> ConstructionWrapper:
     """Sum of |x| over all features. Output: loss (1,). Internals: tmp."""
     return ConstructionWrapper.create('L1Decay', name=name)
 
 
-def L2Decay(name=None):
+def L2Decay(name: str | None = None) -> ConstructionWrapper:
     """Half the sum of x**2 over all features. Output: loss (1,).
 
     Internals: tmp, dsq_activations.
@@ -254,7 +260,7 @@ def L2Decay(name=None):
     return ConstructionWrapper.create('L2Decay', name=name)
 
 
-def Loss(importance=1.0, name=None):
+def Loss(importance: float = 1.0, name: str | None = None) -> ConstructionWrapper:
     """A value to be minimized: importance / B times the sum of the input.
 
     A network minimizes the sum of all its Loss layers.

@@ -1,16 +1,21 @@
 """Layers as Python sees them: the base class for layers of your own, and the built-in ones."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from brainstorm import _core
+from brainstorm.structure.architecture import Connection
 from brainstorm.structure.buffer_structure import BufferStructure, StructureTemplate
+from brainstorm.structure.buffer_views import BufferView
 from brainstorm.structure.layout import CATEGORIES
 from brainstorm.utils import LayerValidationError, list_names
 
 __all__ = ['BuiltinLayer', 'Layer', 'find_layer_type', 'get_layer_class_from_typename']
 
-_layer_classes = {}
+Shapes = Mapping[str, BufferStructure]
+
+_layer_classes: dict[str, type['Layer']] = {}
 _OLD_TYPE_NAMES = {'SquaredLoss': 'SquaredError'}
 
 
@@ -42,7 +47,7 @@ class Layer:
     expected_inputs = {'default': StructureTemplate('...')}
     """Names and templates of all inputs."""
 
-    expected_kwargs = {}
+    expected_kwargs: Collection[str] = {}
     """Names of the arguments that `setup` understands."""
 
     computes_no_input_deltas_for = ()
@@ -60,7 +65,8 @@ class Layer:
         if cls.__name__.endswith('LayerImpl'):
             _layer_classes[cls.__name__] = cls
 
-    def __init__(self, name, in_shapes, incoming_connections, outgoing_connections, **kwargs):
+    def __init__(self, name: str, in_shapes: Shapes, incoming_connections: set[Connection],
+                 outgoing_connections: set[Connection], **kwargs: Any):
         self.name = name
         self.in_shapes = in_shapes
         self.incoming = incoming_connections
@@ -80,7 +86,7 @@ class Layer:
         self._check_names('computes_no_gradients_for', 'parameters', self.parameter_shapes)
         self._check_names('takes_no_output_deltas_from', 'outputs', self.out_shapes)
 
-    def setup(self, kwargs, in_shapes):
+    def setup(self, kwargs: dict[str, Any], in_shapes: Shapes) -> tuple[Shapes, Shapes, Shapes]:
         """Declare the buffers: OrderedDicts of BufferStructure (outputs, parameters, internals).
 
         `kwargs` are the arguments of the layer, `in_shapes` the BufferStructures of its inputs.
@@ -88,18 +94,18 @@ class Layer:
         raise NotImplementedError(f"{type(self).__name__} does not define "
                                   "setup(kwargs, in_shapes)")
 
-    def set_handler(self, new_handler):
+    def set_handler(self, new_handler: Any) -> None:
         """Compute with this handler from now on."""
         self.handler = new_handler
 
-    def forward_pass(self, buffers, training_pass=True):
+    def forward_pass(self, buffers: BufferView, training_pass: bool = True) -> None:
         """Set the outputs (and internals) from the inputs and parameters.
 
         `buffers` has the views inputs, outputs, parameters and internals.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define forward_pass")
 
-    def backward_pass(self, buffers):
+    def backward_pass(self, buffers: BufferView) -> None:
         """Add to the input deltas and to the gradients, from the output deltas.
 
         `buffers` has the views of the forward pass and input_deltas, output_deltas and gradients.

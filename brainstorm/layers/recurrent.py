@@ -10,7 +10,7 @@ __all__ = ['Bidirectional', 'Clockwork', 'ClockworkLstm', 'Gru', 'Lstm', 'LstmOp
            'Reverse']
 
 
-def Recurrent(size, activation='tanh', name=None):
+def Recurrent(size: int, activation: str = 'tanh', name: str | None = None) -> ConstructionWrapper:
     """Simple recurrent layer: y = act(Ha) with Ha = W x + R y' + bias.
 
     Parameters: W (size, in), R (size, size), bias (size). Internals: Ha, dHa, dHb.
@@ -22,7 +22,7 @@ def Recurrent(size, activation='tanh', name=None):
     return ConstructionWrapper.create('Recurrent', name=name, size=size, activation=activation)
 
 
-def Lstm(size, activation='tanh', name=None):
+def Lstm(size: int, activation: str = 'tanh', name: str | None = None) -> ConstructionWrapper:
     """Long short-term memory with peepholes.
 
     z = act(Wz x + Rz y' + bz), i = sigmoid(Wi x + Ri y' + pi c' + bi),
@@ -44,7 +44,7 @@ def Lstm(size, activation='tanh', name=None):
     return ConstructionWrapper.create('Lstm', name=name, size=size, activation=activation)
 
 
-def LstmOpt(size, activation='tanh', name=None):
+def LstmOpt(size: int, activation: str = 'tanh', name: str | None = None) -> ConstructionWrapper:
     """An `Lstm` with fewer, larger parameters: the gates z, i, f, o are blocks of rows.
 
     Parameters: W (4 size, in), R (4 size, size), p (3, size) for i, f, o, b (4 size); the
@@ -58,7 +58,7 @@ def LstmOpt(size, activation='tanh', name=None):
     return ConstructionWrapper.create('LstmOpt', name=name, size=size, activation=activation)
 
 
-def Gru(size, activation='tanh', name=None):
+def Gru(size: int, activation: str = 'tanh', name: str | None = None) -> ConstructionWrapper:
     """Gated recurrent unit, in the variant whose reset gate acts behind the recurrent product.
 
     r = sigmoid(Wr x + Rr y' + br), z = sigmoid(Wz x + Rz y' + bz),
@@ -78,7 +78,7 @@ def Gru(size, activation='tanh', name=None):
     return ConstructionWrapper.create('Gru', name=name, size=size, activation=activation)
 
 
-def Clockwork(size, activation='tanh', name=None):
+def Clockwork(size: int, activation: str = 'tanh', name: str | None = None) -> ConstructionWrapper:
     """A `Recurrent` layer whose units have clocks.
 
     Unit j computes at steps t with fmod(t, timing[j]) = 0 and keeps its output in between; t counts
@@ -96,7 +96,8 @@ def Clockwork(size, activation='tanh', name=None):
     return ConstructionWrapper.create('Clockwork', name=name, size=size, activation=activation)
 
 
-def ClockworkLstm(size, activation='tanh', name=None):
+def ClockworkLstm(size: int, activation: str = 'tanh',
+                  name: str | None = None) -> ConstructionWrapper:
     """An `Lstm` whose cells have clocks, as the units of `Clockwork`.
 
     Between the ticks of its clock a cell keeps c and y; the gates are computed at every step.
@@ -110,7 +111,7 @@ def ClockworkLstm(size, activation='tanh', name=None):
     return ConstructionWrapper.create('ClockworkLstm', name=name, size=size, activation=activation)
 
 
-def Reverse(name=None):
+def Reverse(name: str | None = None) -> ConstructionWrapper:
     """Each sequence from its end to its beginning.
 
     Inputs: default (T, B, ...), and, if wired, mask (T, B, 1): a sequence ends with its last step
@@ -119,7 +120,7 @@ def Reverse(name=None):
     return ConstructionWrapper.create('Reverse', name=name)
 
 
-def Bidirectional(layer):
+def Bidirectional(layer: ConstructionWrapper) -> ConstructionWrapper:
     """A recurrent layer that reads each sequence in both directions.
 
     Makes two copies of `layer`, called NAME_forward and NAME_backward, of which the second sees the

@@ -7,6 +7,7 @@ A list in place of the inner dict means the output `default`, a bare 'LAYER' the
 
 import copy
 from collections import Counter, namedtuple
+from typing import Any
 
 from brainstorm.structure.construction import ConstructionWrapper, check_layer_name
 from brainstorm.utils import NetworkValidationError
@@ -17,7 +18,7 @@ Connection = namedtuple('Connection', 'start_layer output_name end_layer input_n
 """One wire: `start_layer.outputs.output_name` feeds `end_layer.inputs.input_name`."""
 
 
-def generate_architecture(some_layer):
+def generate_architecture(some_layer: ConstructionWrapper) -> dict[str, Any]:
     """The architecture of all layers that are wired to `some_layer`, directly or not.
 
     Layers that share a name get the suffixes _1, _2, ... in the order of their creation, where
@@ -32,7 +33,7 @@ def generate_architecture(some_layer):
     names = _choose_names(layers)
     architecture = {}
     for layer in layers:
-        outgoing = {}
+        outgoing: dict[str, list[str]] = {}
         for output_name, other, input_name in layer.outgoing:
             outgoing.setdefault(output_name, []).append(f'{names[other]}.{input_name}')
         architecture[names[layer]] = {
@@ -43,7 +44,7 @@ def generate_architecture(some_layer):
     return architecture
 
 
-def get_connections(architecture):
+def get_connections(architecture: dict[str, Any]) -> list[Connection]:
     """All wires of an architecture, a sorted list of Connection.
 
     Raises NetworkValidationError for a dict that is no architecture. Whether the wires make a
@@ -52,7 +53,7 @@ def get_connections(architecture):
     if not isinstance(architecture, dict) or not architecture:
         raise NetworkValidationError("an architecture is a dict of layers by name, "
                                      f"got {architecture!r}")
-    connections = set()
+    connections: set[Connection] = set()
     for name, layer in architecture.items():
         if not isinstance(layer, dict) or not isinstance(layer.get('@type'), str):
             raise NetworkValidationError(f"layer {name!r} must be a dict with a string '@type', "
@@ -73,7 +74,7 @@ def get_connections(architecture):
     return sorted(connections)
 
 
-def get_layer_kwargs(layer):
+def get_layer_kwargs(layer: dict[str, Any]) -> dict[str, Any]:
     """The arguments in one layer's entry of an architecture."""
     return {key: value for key, value in layer.items()
             if key not in ('@type', '@outgoing_connections')}

@@ -8,6 +8,7 @@
 import copy
 import itertools
 import re
+from typing import Any
 
 import numpy as np
 
@@ -52,13 +53,15 @@ class ConstructionWrapper:
         output_name (str): the output that `>>` to the right leaves from.
     """
 
-    def __init__(self, layer, input_name='default', output_name='default'):
+    def __init__(self, layer: LayerDetails, input_name: str = 'default',
+                 output_name: str = 'default'):
         self.layer = layer
         self.input_name = input_name
         self.output_name = output_name
 
     @classmethod
-    def create(cls, layer_type, name=None, **kwargs):
+    def create(cls, layer_type: str | type, name: str | None = None,
+               **kwargs: Any) -> 'ConstructionWrapper':
         """A new layer that is not wired yet.
 
         Args:
@@ -84,7 +87,7 @@ class ConstructionWrapper:
                   for key, value in kwargs.items()}
         return cls(LayerDetails(layer_type, name or layer_type, kwargs))
 
-    def __rshift__(self, other):
+    def __rshift__(self, other: 'ConstructionWrapper') -> 'ConstructionWrapper':
         if not isinstance(other, ConstructionWrapper):
             raise TypeError(f"{self!r} can be wired to a layer only, not to {other!r}")
         for start, output_name in self._exits():
@@ -92,7 +95,7 @@ class ConstructionWrapper:
                 start.connect(output_name, end, input_name)
         return other
 
-    def __sub__(self, output_name):
+    def __sub__(self, output_name: str) -> 'ConstructionWrapper':
         if not isinstance(output_name, str):
             raise TypeError(f"an output of {self!r} is chosen by name, not by {output_name!r}")
         if not output_name.isidentifier() and not _WIRED_BUFFER.fullmatch(output_name):
@@ -100,7 +103,7 @@ class ConstructionWrapper:
                              "an identifier nor '..parameters.NAME' or '..internals.NAME'")
         return ConstructionWrapper(self.layer, self.input_name, output_name)
 
-    def __rsub__(self, input_name):
+    def __rsub__(self, input_name: str) -> 'ConstructionWrapper':
         if not isinstance(input_name, str):
             raise TypeError(f"an input of {self!r} is chosen by name, not by {input_name!r}")
         if not input_name.isidentifier():

@@ -4,25 +4,29 @@ import copy
 import warnings
 import weakref
 from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from brainstorm import _core
 from brainstorm.describable import Describable, create_from_description, get_description
 from brainstorm.handlers import default_handler
+from brainstorm.handlers.base_handler import Handler
 from brainstorm.initializers import (
     as_initializer, evaluate_initializer, initializer_from_description)
 from brainstorm.layers.base_layer import (
     find_layer_type, is_builtin, layer_from_info, python_layer_factory)
-from brainstorm.randomness import Seedable
+from brainstorm.randomness import RandomState, Seedable
 from brainstorm.structure.architecture import (
     generate_architecture, get_connections, get_layer_kwargs)
 from brainstorm.structure.buffer_views import BufferView
+from brainstorm.structure.construction import ConstructionWrapper
 from brainstorm.structure.extraction import predict
 from brainstorm.structure.network_file import load_network, save_network
 from brainstorm.structure.network_summary import html_summary, text_summary
 from brainstorm.structure.view_references import join_references, resolve_references
-from brainstorm.utils import NetworkValidationError, check_type, list_names
+from brainstorm.utils import FileName, NetworkValidationError, check_type, list_names
 from brainstorm.value_modifiers import GradientModifier, ValueModifier
 
 __all__ = ['Network']
@@ -53,14 +57,15 @@ class Network(Seedable, Describable):
         LayerValidationError: a layer cannot work with its arguments or inputs.
     """
 
-    def __init__(self, architecture, seed=None, handler=default_handler):
+    def __init__(self, architecture: dict[str, Any], seed: int | None = None,
+                 handler: Handler = default_handler):
         super().__init__(seed)
         _require_handler(handler)
         self.architecture = copy.deepcopy(architecture)
-        self.output_name = None
-        self.initializers = {}
-        self.weight_modifiers = OrderedDict()
-        self.gradient_modifiers = OrderedDict()
+        self.output_name: str | None = None
+        self.initializers: dict[str, Any] = {}
+        self.weight_modifiers: dict[str, Any] = OrderedDict()
+        self.gradient_modifiers: dict[str, Any] = OrderedDict()
         self._handler = handler
         self._build()
 
@@ -94,17 +99,17 @@ class Network(Seedable, Describable):
     # ---- making ----
 
     @classmethod
-    def from_layer(cls, some_layer):
+    def from_layer(cls, some_layer: ConstructionWrapper) -> 'Network':
         """The network of all layers that are wired to `some_layer`, directly or not."""
         return cls(generate_architecture(some_layer))
 
     @classmethod
-    def from_architecture(cls, architecture):
+    def from_architecture(cls, architecture: dict[str, Any]) -> 'Network':
         """The network of an architecture dict."""
         return cls(architecture)
 
     @classmethod
-    def from_hdf5(cls, filename):
+    def from_hdf5(cls, filename: FileName) -> 'Network':
         """Load a network from a file that `save_as_hdf5` wrote.
 
         If its handler cannot be opened here, a NumpyHandler of the same dtype takes its place,
@@ -116,7 +121,7 @@ class Network(Seedable, Describable):
         """
         return load_network(cls, filename)
 
-    def save_as_hdf5(self, filename, comment=''):
+    def save_as_hdf5(self, filename: FileName, comment: str = '') -> None:
         """Save description and parameters to an HDF5 file.
 
         The file is complete or not there: an old file of that name stays until the new one is
@@ -175,32 +180,32 @@ class Network(Seedable, Describable):
     # ---- properties ----
 
     @property
-    def handler(self):
+    def handler(self) -> Handler:
         """What computes; changed by `set_handler`."""
         return self._handler
 
     @property
-    def rnd(self):
+    def rnd(self) -> RandomState:
         """The RandomState of this network. Its seed is the key of the masks of Dropout."""
         return self._rnd
 
     @rnd.setter
-    def rnd(self, rnd):
+    def rnd(self, rnd: RandomState) -> None:
         if hasattr(self, '_core'):
             self._core.stream = rnd.stream
         self._rnd = rnd
 
     @property
-    def batch_size(self):
+    def batch_size(self) -> int:
         """Number of sequences in the data that was provided last."""
         return self._core.batch_size
 
     @property
-    def time_steps(self):
+    def time_steps(self) -> int:
         """Number of time steps in the data that was provided last."""
         return self._core.time_steps
 
-    def set_handler(self, new_handler):
+    def set_handler(self, new_handler: Handler) -> None:
         """Compute with another handler from now on.
 
         Only parameters and gradients move along. All other buffers are zero afterwards, so the
@@ -216,7 +221,8 @@ class Network(Seedable, Describable):
 
     # ---- parameters ----
 
-    def initialize(self, default_or_init_dict=None, seed=None, **kwargs):
+    def initialize(self, default_or_init_dict: Any = None, seed: int | None = None,
+                   **kwargs: Any) -> None:
         """Fill all parameters.
 
         Args:
@@ -257,7 +263,7 @@ class Network(Seedable, Describable):
                                         value.astype(self.handler.dtype))
         self.initializers = references
 
-    def set_weight_modifiers(self, default_or_mod_dict=None, **kwargs):
+    def set_weight_modifiers(self, default_or_mod_dict: Any = None, **kwargs: Any) -> None:
         """Choose modifiers that a Trainer applies to the parameters after every update.
 
         Args:
@@ -277,7 +283,7 @@ class Network(Seedable, Describable):
 
     set_constraints = set_weight_modifiers
 
-    def set_gradient_modifiers(self, default_or_mod_dict=None, **kwargs):
+    def set_gradient_modifiers(self, default_or_mod_dict: Any = None, **kwargs: Any) -> None:
         """Choose modifiers that every backward pass ends with.
 
         As `set_weight_modifiers`; a value may also be a GradientModifier.
@@ -287,12 +293,12 @@ class Network(Seedable, Describable):
         self._watch_gradients(modifiers)
         self.gradient_modifiers = modifiers
 
-    def apply_weight_modifiers(self):
+    def apply_weight_modifiers(self) -> None:
         """Apply the weight modifiers once."""
         for layer, parameter, modifier in self._seeded_modifiers(self.weight_modifiers):
             modifier(self.handler, self.buffer[layer]['parameters'][parameter])
 
-    def apply_gradient_modifiers(self):
+    def apply_gradient_modifiers(self) -> None:
         """Apply the gradient modifiers once."""
         for layer, parameter, modifier in self._seeded_modifiers(self.gradient_modifiers):
             gradient = self.buffer[layer]['gradients'][parameter]
@@ -330,7 +336,7 @@ class Network(Seedable, Describable):
 
     # ---- running ----
 
-    def provide_external_data(self, data, all_inputs=True):
+    def provide_external_data(self, data: Mapping[str, Any], all_inputs: bool = True) -> None:
         """Copy data into the outputs of the Input layer.
 
         Args:
@@ -341,7 +347,8 @@ class Network(Seedable, Describable):
         """
         self._core.provide_external_data(data, all_inputs)
 
-    def forward_pass(self, training_pass=False, context=None):
+    def forward_pass(self, training_pass: bool = False,
+                     context: dict[str, Any] | None = None) -> None:
         """Compute all outputs from the provided data.
 
         Args:
@@ -355,11 +362,11 @@ class Network(Seedable, Describable):
         """
         self._core.forward_pass(training_pass, self._convert_context(context))
 
-    def backward_pass(self):
+    def backward_pass(self) -> None:
         """Compute all deltas and gradients of the last forward pass, then modify the gradients."""
         self._core.backward_pass()
 
-    def get_loss_values(self):
+    def get_loss_values(self) -> dict[str, float]:
         """Dict of the losses of the last forward pass.
 
         A single Loss is called `total_loss`; several have their own names, and `total_loss` is
@@ -367,20 +374,20 @@ class Network(Seedable, Describable):
         """
         return self._core.get_loss_values()
 
-    def get_context(self):
+    def get_context(self) -> dict[str, Any]:
         """The state after the last step of the last forward pass.
 
         Returns {layer: {'outputs' or 'internals': {name: numpy array (1, B, ...)}}} for
         `forward_pass(context=...)`.
         """
-        context = {}
+        context: dict[str, Any] = {}
         last = self._core.time_steps
         for layer, kind, name, _ in self._core.context_leaves():
             state = self.handler.get_numpy_copy(self.buffer[layer][kind][name][last - 1:last])
             context.setdefault(layer, {}).setdefault(kind, {})[name] = state
         return context
 
-    def get(self, buffer_path):
+    def get(self, buffer_path: str) -> np.ndarray:
         """A numpy copy of a buffer.
 
         Args:
@@ -396,13 +403,14 @@ class Network(Seedable, Describable):
                            + list_names('it holds', '', leaf.keys()))
         return self.handler.get_numpy_copy(leaf)
 
-    def get_input(self, input_name):
+    def get_input(self, input_name: str) -> np.ndarray:
         """A numpy copy of the data that was provided last under this name."""
         return self.get(f'Input.outputs.{input_name}')
 
     get_inputs = get_input
 
-    def predict(self, x, batch_size=None, out_name='', data_name='default'):
+    def predict(self, x: Any, batch_size: int | None = None, out_name: str = '',
+                data_name: str = 'default') -> np.ndarray:
         """The output of the network for data of any length.
 
         The data runs through the network in batches, so that its memory never grows beyond one.
@@ -426,7 +434,7 @@ class Network(Seedable, Describable):
         """
         return predict(self, x, batch_size, out_name, data_name)
 
-    def summary(self):
+    def summary(self) -> str:
         """A table as text: name, type, shapes of the outputs, parameters and bytes of each layer.
 
         The bytes are those of parameters, outputs and internals at the present size; deltas and

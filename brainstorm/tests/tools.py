@@ -4,9 +4,12 @@ The loss of the finite differences is the sum of all outputs, each entry times a
 these weights are the output deltas. The state before the first step is random as well.
 """
 
+from typing import Any
+
 import numpy as np
 
 from brainstorm.handlers import NumpyHandler
+from brainstorm.layers.base_layer import Layer
 from brainstorm.structure.buffers import BufferManager
 from brainstorm.structure.layout import create_layout
 from brainstorm.utils import list_names
@@ -30,7 +33,7 @@ def get_test_configurations():
     return [dict(zip(_KEYS, configuration)) for configuration in _CONFIGURATIONS]
 
 
-def run_layer_tests(layer, spec):
+def run_layer_tests(layer: Layer, spec: dict[str, Any]) -> None:
     """Check that a layer obeys the laws of all layers.
 
     The laws, in float64 and for a training pass:

@@ -1,7 +1,10 @@
 """Shortcuts for building networks."""
 
+from typing import Any
+
 from brainstorm import layers
 from brainstorm.initializers import DenseSqrtFanInOut, Gaussian
+from brainstorm.structure.construction import ConstructionWrapper
 from brainstorm.structure.network import Network
 from brainstorm.structure.network_spec import parse_spec
 
@@ -11,8 +14,12 @@ _OUTPUT_LAYERS = {'classification': 'SoftmaxCE', 'regression': 'SquaredError',
                   'multi-label': 'SigmoidCE'}
 
 
-def get_in_out_layers(task_type, in_shape, out_shape, data_name='default', targets_name='targets',
-                      projection_name=None, outlayer_name=None, mask_name=None, use_conv=None):
+def get_in_out_layers(task_type: str, in_shape: int | tuple[int, ...],
+                      out_shape: int | tuple[int, ...], data_name: str = 'default',
+                      targets_name: str = 'targets', projection_name: str | None = None,
+                      outlayer_name: str | None = None, mask_name: str | None = None,
+                      use_conv: bool | None = None
+                      ) -> tuple[ConstructionWrapper, ConstructionWrapper]:
     """The first and the last layers of a network, ready to have layers put between.
 
     The output side is a projection to the shape of the output, the output layer that suits the
@@ -46,7 +53,8 @@ def get_in_out_layers(task_type, in_shape, out_shape, data_name='default', targe
     projection = _make_projection(out_shape, use_conv,
                                   projection_name or f'{outlayer_name}_projection')
     targets_shape = out_shape[:-1] + (1,) if task_type == 'classification' else out_shape
-    shapes = {data_name: ('T', 'B') + in_shape, targets_name: ('T', 'B') + targets_shape}
+    shapes: dict[str, tuple[int | str, ...]] = {
+        data_name: ('T', 'B') + in_shape, targets_name: ('T', 'B') + targets_shape}
     if mask_name:
         shapes[mask_name] = ('T', 'B', 1)
     inp = layers.Input(shapes)
@@ -62,8 +70,10 @@ def get_in_out_layers(task_type, in_shape, out_shape, data_name='default', targe
     return inp - data_name, projection
 
 
-def create_net_from_spec(task_type, in_shape, out_shape, spec, data_name='default',
-                         targets_name='targets', mask_name=None, use_conv=None):
+def create_net_from_spec(task_type: str, in_shape: int | tuple[int, ...],
+                         out_shape: int | tuple[int, ...], spec: str, data_name: str = 'default',
+                         targets_name: str = 'targets', mask_name: str | None = None,
+                         use_conv: bool | None = None) -> Network:
     """A complete, initialized network from a line like 'F50 F20 F50'.
 
     Each layer is a capital letter and its arguments::
@@ -107,7 +117,7 @@ def create_net_from_spec(task_type, in_shape, out_shape, spec, data_name='defaul
 create_network_from_spec = create_net_from_spec
 
 
-def _as_shape(shape):
+def _as_shape(shape: Any) -> tuple[int, ...]:
     sizes = (shape,) if hasattr(shape, '__index__') else shape
     if not isinstance(sizes, (tuple, list)) or not all(hasattr(s, '__index__') for s in sizes):
         raise TypeError(f"a shape is an int or a tuple of them, got {shape!r}")

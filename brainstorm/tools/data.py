@@ -1,11 +1,15 @@
 """Shortcuts for preparing data."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 __all__ = ['shuffle_data', 'split']
 
 
-def shuffle_data(*arrays, seed=None):
+def shuffle_data(*arrays: ArrayLike | None, seed: int | None = None) -> list[Any]:
     """Permute the sequences (dimension 1) of all arrays alike.
 
     Args:
@@ -19,7 +23,7 @@ def shuffle_data(*arrays, seed=None):
     return [None if array is None else np.asarray(array)[:, order] for array in arrays]
 
 
-def split(*arrays, ratios=(9, 1)):
+def split(*arrays: ArrayLike | None, ratios: Sequence[float] = (9, 1)) -> list[list[Any]]:
     """Cut the sequences (dimension 1) of all arrays into parts.
 
     Args:
@@ -28,11 +32,11 @@ def split(*arrays, ratios=(9, 1)):
 
     Returns one list per part, with the part of every array.
     """
-    ratios = np.array(ratios, dtype=np.float64)
-    if ratios.ndim != 1 or ratios.size == 0 or not np.all(ratios >= 0) or not ratios.sum() > 0:
-        raise ValueError(f"ratios must be numbers from 0 that are not all 0, got {ratios}")
+    shares = np.array(ratios, dtype=np.float64)
+    if shares.ndim != 1 or shares.size == 0 or not np.all(shares >= 0) or not shares.sum() > 0:
+        raise ValueError(f"ratios must be numbers from 0 that are not all 0, got {shares}")
     n = _count_sequences(arrays)
-    stops = np.round(np.cumsum(ratios / ratios.sum()) * n).astype(int)
+    stops = np.round(np.cumsum(shares / shares.sum()) * n).astype(int)
     starts = [0] + list(stops[:-1])
     return [[None if array is None else np.asarray(array)[:, start:stop] for array in arrays]
             for start, stop in zip(starts, stops)]

@@ -5,8 +5,9 @@ wire that skips rows takes a place of its own in each of them, so that it crosse
 """
 
 from brainstorm.structure.architecture import get_connections
+from brainstorm.structure.network import Network
 from brainstorm.structure.safe_files import replacing
-from brainstorm.utils import check_filename, import_optional
+from brainstorm.utils import FileName, check_filename, import_optional
 
 __all__ = ['check_picture', 'draw_network', 'save_figure']
 
@@ -15,7 +16,7 @@ _HALF_HEIGHT = 0.22  # of a box; rows are 1 apart
 _ROW_INCHES, _LETTER_INCHES = 1.0, 0.085
 
 
-def draw_network(network, file_name='network.png'):
+def draw_network(network: Network, file_name: FileName = 'network.png') -> None:
     """Draw the layers of a network and their wires. Needs the package matplotlib.
 
     Args:

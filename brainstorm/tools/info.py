@@ -1,9 +1,11 @@
 """What a network consists of, as text."""
 
+from brainstorm.structure.network import Network
+
 __all__ = ['get_network_info', 'print_network_info']
 
 
-def get_network_info(network):
+def get_network_info(network: Network) -> str:
     """A text with the shapes of all parameters, inputs and outputs, layer by layer."""
     total = network.get('parameters').size
     lines = [f'total number of parameters: {total}']
@@ -19,7 +21,7 @@ def get_network_info(network):
     return '\n'.join(lines)
 
 
-def print_network_info(network):
+def print_network_info(network: Network) -> None:
     """Print what `get_network_info` tells."""
     print('=' * 30 + ' Network information ' + '=' * 30)
     print(get_network_info(network))

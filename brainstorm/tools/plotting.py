@@ -1,15 +1,17 @@
 """Logs as charts."""
 
 import numbers
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from brainstorm.tools.drawing import check_picture, save_figure
-from brainstorm.utils import get_by_path, import_optional
+from brainstorm.utils import FileName, get_by_path, import_optional
 
 __all__ = ['plot_logs']
 
 
-def plot_logs(logs, names=None, file_name=None):
+def plot_logs(logs: Any, names: str | Sequence[str] | None = None,
+              file_name: FileName | None = None) -> Any:
     """Draw logs as lines, entry 0 at the left. Needs the package matplotlib.
 
     Logs that end alike, like 'rolling_training.total_loss' and 'validation.total_loss', share a

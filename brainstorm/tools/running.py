@@ -1,16 +1,23 @@
 """Networks run over the data of an iterator: losses, scores and buffers."""
 
+from collections.abc import Sequence
+
+import numpy as np
+
 from brainstorm.data_iterators import DataIterator
-from brainstorm.scorers import ScoreKeeper
+from brainstorm.scorers import ScoreKeeper, Scorer
 from brainstorm.structure.extraction import (
     JoinedDataset, get_context_size, join, run_batches)
+from brainstorm.structure.network import Network
 from brainstorm.structure.safe_files import streaming_hdf5
-from brainstorm.utils import check_filename, check_interface
+from brainstorm.utils import FileName, check_filename, check_interface
 
 __all__ = ['evaluate', 'extract', 'extract_and_save']
 
 
-def evaluate(network, iter, scorers=(), out_name='', targets_name='targets', mask_name=None):
+def evaluate(network: Network, iter: DataIterator, scorers: Sequence[Scorer] = (),
+             out_name: str = '', targets_name: str = 'targets',
+             mask_name: str | None = None) -> dict[str, float]:
     """The losses and scores of a network on the data of an iterator.
 
     Args:
@@ -33,7 +40,8 @@ def evaluate(network, iter, scorers=(), out_name='', targets_name='targets', mas
     return keeper.get_results()
 
 
-def extract(network, iter, buffer_names):
+def extract(network: Network, iter: DataIterator,
+            buffer_names: str | Sequence[str]) -> dict[str, np.ndarray]:
     """Buffers of a network for all data of an iterator.
 
     Args:
@@ -56,7 +64,8 @@ def extract(network, iter, buffer_names):
             for path, context in contexts.items()}
 
 
-def extract_and_save(network, iter, buffer_names, file_name):
+def extract_and_save(network: Network, iter: DataIterator, buffer_names: str | Sequence[str],
+                     file_name: FileName) -> None:
     """Save buffers of a network for all data of an iterator to an HDF5 file.
 
     As `extract`, but the batches go to the file one by one: the result may be larger than memory.

@@ -6,6 +6,8 @@ timescale says, and k = n // interval.
 """
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 from brainstorm.describable import DescribedByArguments
 from brainstorm.utils import check_number
@@ -16,12 +18,13 @@ __all__ = ['DecreaseAfterEpoch', 'Exponential', 'Linear', 'MultiStep']
 class Linear(DescribedByArguments):
     """Changes linearly from the initial to the final value in `num_changes` steps of k."""
 
-    def __init__(self, initial_value, final_value, num_changes):
+    def __init__(self, initial_value: float, final_value: float, num_changes: int):
         self.initial_value = check_number('Linear', 'initial_value', initial_value)
         self.final_value = check_number('Linear', 'final_value', final_value)
         self.num_changes = check_number('Linear', 'num_changes', num_changes, 1, integer=True)
 
-    def __call__(self, epoch_nr, update_nr, timescale, interval, net, stepper, logs):
+    def __call__(self, epoch_nr: int, update_nr: int, timescale: str, interval: int, net: Any,
+                 stepper: Any, logs: Any) -> float:
         k = _count(epoch_nr, update_nr, timescale) // interval
         if k > self.num_changes:
             return self.final_value
@@ -32,13 +35,15 @@ class Linear(DescribedByArguments):
 class Exponential(DescribedByArguments):
     """initial_value * factor**k, limited to [minimum, maximum]."""
 
-    def __init__(self, initial_value, factor, minimum=-math.inf, maximum=math.inf):
+    def __init__(self, initial_value: float, factor: float, minimum: float = -math.inf,
+                 maximum: float = math.inf):
         self.initial_value = check_number('Exponential', 'initial_value', initial_value)
         self.factor = check_number('Exponential', 'factor', factor)
         self.minimum = check_number('Exponential', 'minimum', minimum)
         self.maximum = check_number('Exponential', 'maximum', maximum, minimum)
 
-    def __call__(self, epoch_nr, update_nr, timescale, interval, net, stepper, logs):
+    def __call__(self, epoch_nr: int, update_nr: int, timescale: str, interval: int, net: Any,
+                 stepper: Any, logs: Any) -> float:
         k = _count(epoch_nr, update_nr, timescale) // interval
         return max(self.minimum, min(self.initial_value * self.factor ** k, self.maximum))
 
@@ -54,7 +59,7 @@ class MultiStep(DescribedByArguments):
     The interval must be 1.
     """
 
-    def __init__(self, initial_value, steps, values):
+    def __init__(self, initial_value: float, steps: Sequence[int], values: Sequence[float]):
         self.initial_value = check_number('MultiStep', 'initial_value', initial_value)
         self.steps = list(steps)
         self.values = list(values)
@@ -62,7 +67,8 @@ class MultiStep(DescribedByArguments):
             raise ValueError("MultiStep takes increasing steps and as many values, "
                              f"got {self.steps} and {self.values}")
 
-    def __call__(self, epoch_nr, update_nr, timescale, interval, net, stepper, logs):
+    def __call__(self, epoch_nr: int, update_nr: int, timescale: str, interval: int, net: Any,
+                 stepper: Any, logs: Any) -> float:
         if interval != 1:
             raise ValueError(f"MultiStep needs an interval of 1, got {interval}")
         n = _count(epoch_nr, update_nr, timescale)
@@ -76,11 +82,12 @@ class DecreaseAfterEpoch(DescribedByArguments):
     initial_value * T / max(epoch_nr + 1, T).
     """
 
-    def __init__(self, initial_value, T):
+    def __init__(self, initial_value: float, T: float):
         self.initial_value = check_number('DecreaseAfterEpoch', 'initial_value', initial_value)
         self.T = check_number('DecreaseAfterEpoch', 'T', T, 1)
 
-    def __call__(self, epoch_nr, update_nr, timescale, interval, net, stepper, logs):
+    def __call__(self, epoch_nr: int, update_nr: int, timescale: str, interval: int, net: Any,
+                 stepper: Any, logs: Any) -> float:
         return self.initial_value * self.T / max(epoch_nr + 1, self.T)
 
 

@@ -18,14 +18,14 @@ class TrainingStepper(Describable):
 
     __undescribed__ = {'net': None}
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.net = None
 
-    def start(self, net):
+    def start(self, net: Network) -> None:
         """Prepare to train the Network `net`, from scratch. TypeError for anything else."""
         self.net = check_type(type(self).__name__, 'net', net, Network)
 
-    def run(self):
+    def run(self) -> None:
         """One forward pass, one backward pass, one update. Returns None."""
         raise NotImplementedError(f"{type(self).__name__} does not define run()")
 
@@ -67,8 +67,8 @@ class _State:
 class _EngineStepper(DescribedByArguments, TrainingStepper):
     """A stepper of the engine: `run` is one call into it."""
 
-    core_type = None
-    options = ()
+    core_type: str
+    options: tuple[str, ...] = ()
 
     def __init__(self, **options):
         super().__init__()
@@ -130,7 +130,7 @@ class SgdStepper(_EngineStepper):
 
     update = _State()
 
-    def __init__(self, learning_rate=0.1):
+    def __init__(self, learning_rate: float = 0.1):
         super().__init__(learning_rate=learning_rate)
 
 
@@ -142,7 +142,8 @@ class _MomentumBase(_EngineStepper):
     scale_learning_rate = _Option()
     velocity = _State()
 
-    def __init__(self, learning_rate=0.1, momentum=0.0, scale_learning_rate=True):
+    def __init__(self, learning_rate: float = 0.1, momentum: float = 0.0,
+                 scale_learning_rate: bool = True):
         super().__init__(learning_rate=learning_rate, momentum=momentum,
                          scale_learning_rate=scale_learning_rate)
 
@@ -197,7 +198,8 @@ class RmsPropStepper(_EngineStepper):
     velocity = _State(0)
     squares = _State(1)
 
-    def __init__(self, learning_rate=0.001, decay=0.9, epsilon=1e-8, momentum=0.0):
+    def __init__(self, learning_rate: float = 0.001, decay: float = 0.9, epsilon: float = 1e-8,
+                 momentum: float = 0.0):
         super().__init__(learning_rate=learning_rate, decay=decay, epsilon=epsilon,
                          momentum=momentum)
 
@@ -231,8 +233,8 @@ class AdamStepper(_EngineStepper):
     first_moment = _State(0)
     second_moment = _State(1)
 
-    def __init__(self, learning_rate=0.001, beta1=0.9, beta2=0.999, epsilon=1e-8,
-                 weight_decay=0.0):
+    def __init__(self, learning_rate: float = 0.001, beta1: float = 0.9, beta2: float = 0.999,
+                 epsilon: float = 1e-8, weight_decay: float = 0.0):
         super().__init__(learning_rate=learning_rate, beta1=beta1, beta2=beta2, epsilon=epsilon,
                          weight_decay=weight_decay)
 
@@ -256,7 +258,7 @@ class AdagradStepper(_EngineStepper):
     epsilon = _Number(0)
     squares = _State()
 
-    def __init__(self, learning_rate=0.01, epsilon=1e-8):
+    def __init__(self, learning_rate: float = 0.01, epsilon: float = 1e-8):
         super().__init__(learning_rate=learning_rate, epsilon=epsilon)
 
 
@@ -283,7 +285,7 @@ class AdadeltaStepper(_EngineStepper):
     squares = _State(0)
     squared_updates = _State(1)
 
-    def __init__(self, learning_rate=1.0, decay=0.95, epsilon=1e-6):
+    def __init__(self, learning_rate: float = 1.0, decay: float = 0.95, epsilon: float = 1e-6):
         super().__init__(learning_rate=learning_rate, decay=decay, epsilon=epsilon)
 
 
@@ -294,7 +296,7 @@ class ForwardStepper(DescribedByArguments, TrainingStepper):
         use_training_pass (bool): run it as in training, with Dropout for example.
     """
 
-    def __init__(self, use_training_pass=False):
+    def __init__(self, use_training_pass: bool = False):
         super().__init__()
         self.use_training_pass = bool(use_training_pass)
 

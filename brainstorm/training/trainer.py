@@ -4,11 +4,12 @@ import signal
 import threading
 from collections import OrderedDict
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 from brainstorm.data_iterators import DataIterator
 from brainstorm.describable import Describable
 from brainstorm.hooks import READS_NO_DELTAS, Hook
-from brainstorm.scorers import ScoreKeeper
+from brainstorm.scorers import ScoreKeeper, Scorer
 from brainstorm.structure.network import Network
 from brainstorm.training.steppers import ENGINE_STEPPERS, TrainingStepper
 from brainstorm.utils import check_interface, check_type
@@ -35,14 +36,14 @@ class Trainer(Describable):
     __undescribed__ = {'current_epoch_nr': 0, 'current_update_nr': 0,
                        'logs': OrderedDict(), 'results': OrderedDict()}
 
-    def __init__(self, stepper, verbose=True):
+    def __init__(self, stepper: TrainingStepper, verbose: bool = True):
         self.stepper = check_interface('Trainer', 'stepper', stepper, TrainingStepper,
                                        'start', 'run')
         self.verbose = verbose
-        self.hooks = OrderedDict()
-        self.train_scorers = []
-        self.logs = OrderedDict()
-        self.results = OrderedDict()
+        self.hooks: OrderedDict[str, Hook] = OrderedDict()
+        self.train_scorers: list[Scorer] = []
+        self.logs: dict[str, Any] = OrderedDict()
+        self.results: dict[str, Any] = OrderedDict()
         self.current_epoch_nr = 0
         self.current_update_nr = 0
 
@@ -52,7 +53,7 @@ class Trainer(Describable):
         for name, hook in by_priority:
             hook.__name__ = name
 
-    def add_hook(self, hook):
+    def add_hook(self, hook: Hook) -> None:
         """Call this Hook from now on, after those that were added before.
 
         Raises ValueError if a hook of the same name is there already, TypeError for no Hook.
@@ -64,7 +65,8 @@ class Trainer(Describable):
         self.hooks[name] = hook
         hook.priority = len(self.hooks)
 
-    def train(self, net, training_data_iter, **named_data_iters):
+    def train(self, net: Network, training_data_iter: DataIterator,
+              **named_data_iters: DataIterator) -> None:
         """Train until a hook stops it.
 
         A second call continues counters and logs. Ctrl-C lets the running update finish and ends
@@ -91,7 +93,7 @@ class Trainer(Describable):
             if interrupted:
                 raise KeyboardInterrupt
 
-    def evaluate(self, net, **named_data_iters):
+    def evaluate(self, net: Network, **named_data_iters: DataIterator) -> dict[str, Any]:
         """Run all hooks that are due at the present counters once, without training.
 
         Returns what they log, which is kept in `results`. A hook that stops a training stops
