@@ -137,3 +137,40 @@ def test_parameters_are_not_joined():
                    'default': ['B'], '..parameters.W': ['Loss']}),
                'B': layer('FullyConnected', size=2, wires={'..parameters.W': ['Loss']}),
                'Loss': layer('Loss')})
+
+
+class CumulativeSumLayerImpl(Layer):
+    """y[t] = x[t] + y[t-1], for features of any rank."""
+
+    def setup(self, kwargs, in_shapes):
+        shape = in_shapes['default'].shape
+        return OrderedDict(default=BufferStructure(*shape, context_size=1)), {}, {}
+
+    def forward_pass(self, buffers, training_pass=True):
+        x, y = buffers.inputs.default, buffers.outputs.default
+        for t in range(x.shape[0]):
+            self.handler.add_tt(x[t], y[t - 1], y[t])
+
+    def backward_pass(self, buffers):
+        dx, dy = buffers.input_deltas.default, buffers.output_deltas.default
+        total = self.handler.zeros(dx.shape[1:])
+        for t in reversed(range(dx.shape[0])):
+            self.handler.add_tt(dy[t], total, total)
+            self.handler.add_tt(total, dx[t], dx[t])
+
+
+def test_a_joined_output_keeps_its_context():
+    net = build({
+        'Input': layer('Input', wires={'a': ['Sum'], 'b': ['Out'], 'c': []}, out_shapes=IMAGES),
+        'Sum': layer('CumulativeSum', 'Out'), 'Out': layer('NoOp', 'Loss'), 'Loss': layer('Loss')})
+    data, state = images(T=3), np.random.RandomState(1).randn(1, 3, 2, 3, 2)
+    net.provide_external_data(data)
+    for start, context in (0, None), (state, {'Sum': {'outputs': {'default': state}}}):
+        net.forward_pass(context=context)
+        expected = start + np.cumsum(data['a'], axis=0)
+        np.testing.assert_allclose(net.get('Sum.outputs.default')[:3], expected, rtol=1e-12)
+        np.testing.assert_allclose(net.get('Out.outputs.default')[..., 4:], expected, rtol=1e-12)
+        np.testing.assert_allclose(net.get_context()['Sum']['outputs']['default'], expected[-1:])
+    net.backward_pass()
+    for t in range(3):
+        np.testing.assert_allclose(net.get('Input.output_deltas.a')[t], (3 - t) / 3)
