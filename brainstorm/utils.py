@@ -1,6 +1,5 @@
 """Exceptions of the package and small helpers that several modules and custom layers share."""
 
-import difflib
 import importlib
 import os
 from collections.abc import Iterable, Mapping
@@ -64,6 +63,7 @@ def get_by_path(tree: Mapping[str, Any], path: str) -> Any:
 
 def list_names(lead: str, wanted: str, names: Iterable[str]) -> str:
     """'LEAD a, b, c', the names nearest to the wanted one first; for error messages."""
+    import difflib  # at its first use: importing brainstorm is to be quick
     names = [str(name) for name in names]
     near = difflib.get_close_matches(str(wanted), names, n=3)
     names = near + [name for name in names if name not in near]

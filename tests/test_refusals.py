@@ -148,11 +148,6 @@ def test_data_of_a_network():
     for data in [1], (1,), 5:
         with pytest.raises(TypeError, match='data must be a dict of name: array'):
             net.provide_external_data(data)
-    net.provide_external_data(random_batch())
-    with pytest.raises(ValueError, match="'targets' is not given and cannot be kept, because T and "
-                                         r'B change from \(1, 4\) to \(1, 2\)'):
-        net.provide_external_data({'default': np.zeros((1, 2, 6))}, all_inputs=False)
-    assert net.batch_size == 4
 
 
 @pytest.mark.parametrize('wrong, text', [

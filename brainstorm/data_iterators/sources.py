@@ -1,7 +1,6 @@
 """Iterators over data that is at hand: whole, in minibatches, or one sequence at a time."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import h5py
@@ -165,6 +164,7 @@ class Online(Minibatches):
 
 def _read_ahead(read, numbers):
     """Yield read(i) for each number; while one is used, a thread reads the next."""
+    from concurrent.futures import ThreadPoolExecutor  # at its first use: it takes a while
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix='reader') as reader:
         waiting = None
         for i in numbers:

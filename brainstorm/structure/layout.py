@@ -12,7 +12,7 @@ several buffers share, else in flat features; in the hubs of parameters and grad
 position in the flat vector.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from brainstorm import _core
 
@@ -22,8 +22,7 @@ CATEGORIES = ('inputs', 'outputs', 'parameters', 'internals', 'input_deltas', 'o
               'gradients')
 
 
-@dataclass(frozen=True)
-class Hub:
+class Hub(NamedTuple):
     """A piece of memory for one buffer, or for several side by side.
 
     For each time step and sequence it has `pixels` rows of `columns` numbers.

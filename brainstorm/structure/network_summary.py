@@ -1,7 +1,5 @@
 """What a network consists of, as a table for terminals and for notebooks."""
 
-import html
-
 import numpy as np
 
 __all__ = ['html_summary', 'text_summary']
@@ -25,7 +23,7 @@ def html_summary(net):
     """The table as HTML."""
     *rows, totals = _rows(net)
     body = ''.join(_html_row('td', row) for row in rows)
-    return (f'<table><caption>{html.escape(_caption(net))}</caption>'
+    return (f'<table><caption>{_escape(_caption(net))}</caption>'
             f'<thead>{_html_row("th", _HEAD)}</thead><tbody>{body}</tbody>'
             f'<tfoot>{_html_row("th", totals)}</tfoot></table>')
 
@@ -33,7 +31,7 @@ def html_summary(net):
 def _html_row(tag, cells):
     return '<tr>' + ''.join(
         f'<{tag} style="text-align:{"right" if i >= _NUMBERS_FROM else "left"}">'
-        f'{html.escape(cell)}</{tag}>' for i, cell in enumerate(cells)) + '</tr>'
+        f'{_escape(cell)}</{tag}>' for i, cell in enumerate(cells)) + '</tr>'
 
 
 def _caption(net):
@@ -72,3 +70,9 @@ def _count_entries(net, buffer):
     steps = net.time_steps + buffer.context_size if buffer.scales_with_time else 1
     sequences = net.batch_size if buffer.scales_with_batch_size else 1
     return steps * sequences * buffer.feature_size
+
+
+def _escape(text):
+    """Text for HTML."""
+    import html  # at its first use: importing brainstorm is to be quick
+    return html.escape(text)
