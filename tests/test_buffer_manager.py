@@ -1,7 +1,6 @@
 """BufferManager: the memory of a layout, by itself."""
 
 import copy
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -275,7 +274,7 @@ def change(path, **entries):
 
 def change_hub(i, **fields):
     def apply(hubs, layout):
-        hubs[i] = replace(hubs[i], **fields)
+        hubs[i] = hubs[i]._replace(**fields)
     return apply
 
 
@@ -356,7 +355,7 @@ def test_random_damage_never_leads_out_of_the_memory():
             i = rnd.randint(len(hubs))
             field = rnd.choice(['buffer_type', 'context_size', 'nr_sources', 'rank', 'pixels',
                                 'columns'])
-            hubs[i] = replace(hubs[i], **{field: int(rnd.choice(numbers))})
+            hubs[i] = hubs[i]._replace(**{field: int(rnd.choice(numbers))})
             node = nodes[rnd.randint(len(nodes))][1]
             node['@hub'] = int(rnd.choice(len(hubs)))
         try:
