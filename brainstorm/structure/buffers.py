@@ -6,6 +6,7 @@ from brainstorm import _core
 from brainstorm.handlers import default_handler
 from brainstorm.structure.buffer_structure import BufferStructure
 from brainstorm.structure.buffer_views import BufferView
+from brainstorm.structure.context import collect_context
 from brainstorm.structure.layout import Hub
 from brainstorm.utils import StructureValidationError, check_type, list_names
 
@@ -80,12 +81,8 @@ class BufferManager:
 
         Returns {layer: {'outputs' or 'internals': {name: numpy array (1, B, ...)}}}.
         """
-        context = {}
-        last = self.time_steps
-        for i, (layer, category, name) in self._context_leaves():
-            state = self.handler.get_numpy_copy(self._resolve(i)[last - 1:last])
-            context.setdefault(layer, {}).setdefault(category, {})[name] = state
-        return context
+        return collect_context(self.handler, self.time_steps, (
+            (path, self._resolve(i)) for i, path in self._context_leaves()))
 
     def apply_context(self, context):
         """Fill the context slots from what `get_context` returned; those without get zeros.

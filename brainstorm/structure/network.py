@@ -13,8 +13,7 @@ from brainstorm import _core
 from brainstorm.describable import Describable, create_from_description, get_description
 from brainstorm.handlers import default_handler
 from brainstorm.handlers.base_handler import Handler
-from brainstorm.initializers import (
-    as_initializer, evaluate_initializer, initializer_from_description)
+from brainstorm.initializers import initializer_from_description
 from brainstorm.layers.base_layer import (
     find_layer_type, is_builtin, layer_from_info, python_layer_factory)
 from brainstorm.randomness import RandomState, Seedable
@@ -22,11 +21,14 @@ from brainstorm.structure.architecture import (
     generate_architecture, get_connections, get_layer_kwargs)
 from brainstorm.structure.buffer_views import BufferView
 from brainstorm.structure.construction import ConstructionWrapper
+from brainstorm.structure.context import collect_context, find_states
 from brainstorm.structure.extraction import predict
 from brainstorm.structure.network_file import load_network, save_network
 from brainstorm.structure.network_summary import html_summary, text_summary
-from brainstorm.structure.view_references import join_references, resolve_references
-from brainstorm.utils import FileName, NetworkValidationError, check_type, list_names
+from brainstorm.structure.parameters import (
+    as_initializers, evaluate_initializers, resolve_initializers, resolve_modifiers)
+from brainstorm.structure.view_references import join_references
+from brainstorm.utils import FileName, NetworkValidationError, list_names
 from brainstorm.value_modifiers import GradientModifier, ValueModifier
 
 __all__ = ['Network']
@@ -242,22 +244,10 @@ class Network(Seedable, Describable):
         Example:
             >>> net.initialize({'Hid*': {'W': Gaussian(0.1), 'bias': 0}, 'default': Uniform()})
         """
-        references = _convert_initializers(join_references(default_or_init_dict, kwargs))
-        resolved = resolve_references(self._parameter_names(), references)
-        for path, (matches, fallbacks) in resolved.items():
-            _require_one_initializer(path, matches, fallbacks)
-        rnd = self.rnd.create_random_state(seed)
-        values = {}
-        for layer, parameter in sorted(resolved):
-            matches, fallbacks = resolved[layer, parameter]
-            shape = self.layers[layer].parameter_shapes[parameter].shape
-            try:
-                values[layer, parameter] = evaluate_initializer(
-                    matches[0].value, shape, fallbacks[0].value if fallbacks else None,
-                    seed=rnd.generate_seed())
-            except Exception as error:
-                error.args = (f"{layer}.{parameter}: {error}",)
-                raise
+        references = as_initializers(join_references(default_or_init_dict, kwargs))
+        resolved = resolve_initializers(self._parameter_names(), references)
+        shapes = {name: layer.parameter_shapes for name, layer in self.layers.items()}
+        values = evaluate_initializers(resolved, shapes, self.rnd.create_random_state(seed))
         for (layer, parameter), value in values.items():
             self.handler.set_from_numpy(self.buffer[layer]['parameters'][parameter],
                                         value.astype(self.handler.dtype))
@@ -278,8 +268,8 @@ class Network(Seedable, Describable):
             NetworkValidationError: a pattern matches nothing, or is `fallback`.
             TypeError: a value is no ValueModifier.
         """
-        self.weight_modifiers = self._resolve_modifiers(
-            join_references(default_or_mod_dict, kwargs), ValueModifier)
+        self.weight_modifiers = resolve_modifiers(
+            self._parameter_names(), join_references(default_or_mod_dict, kwargs), ValueModifier)
 
     set_constraints = set_weight_modifiers
 
@@ -288,8 +278,9 @@ class Network(Seedable, Describable):
 
         As `set_weight_modifiers`; a value may also be a GradientModifier.
         """
-        modifiers = self._resolve_modifiers(
-            join_references(default_or_mod_dict, kwargs), (ValueModifier, GradientModifier))
+        modifiers = resolve_modifiers(
+            self._parameter_names(), join_references(default_or_mod_dict, kwargs),
+            (ValueModifier, GradientModifier))
         self._watch_gradients(modifiers)
         self.gradient_modifiers = modifiers
 
@@ -309,18 +300,6 @@ class Network(Seedable, Describable):
 
     def _parameter_names(self):
         return {name: list(layer.parameter_shapes) for name, layer in self.layers.items()}
-
-    def _resolve_modifiers(self, references, types):
-        modifiers = OrderedDict()
-        resolved = resolve_references(self._parameter_names(), references)
-        if 'fallback' in references or any(fallbacks for _, fallbacks in resolved.values()):
-            raise NetworkValidationError("'fallback' has no meaning for modifiers")
-        for (layer, parameter), (matches, _) in resolved.items():
-            if matches:
-                modifiers.setdefault(layer, OrderedDict())[parameter] = [
-                    copy.deepcopy(modifier) for reference in matches
-                    for modifier in _list_modifiers(reference, types)]
-        return modifiers
 
     def _seeded_modifiers(self, modifiers):
         for layer, parameters in modifiers.items():
@@ -360,7 +339,9 @@ class Network(Seedable, Describable):
             TypeError: the context is not made of such dicts.
             NetworkValidationError: it names a layer or state that is not there.
         """
-        self._core.forward_pass(training_pass, self._convert_context(context))
+        states = None if context is None \
+            else find_states(context, self._core.context_leaves(), self.layers)
+        self._core.forward_pass(training_pass, states)
 
     def backward_pass(self) -> None:
         """Compute all deltas and gradients of the last forward pass, then modify the gradients."""
@@ -380,12 +361,10 @@ class Network(Seedable, Describable):
         Returns {layer: {'outputs' or 'internals': {name: numpy array (1, B, ...)}}} for
         `forward_pass(context=...)`.
         """
-        context: dict[str, Any] = {}
-        last = self._core.time_steps
-        for layer, kind, name, _ in self._core.context_leaves():
-            state = self.handler.get_numpy_copy(self.buffer[layer][kind][name][last - 1:last])
-            context.setdefault(layer, {}).setdefault(kind, {})[name] = state
-        return context
+        paths = [path for *path, _ in self._core.context_leaves()]
+        return collect_context(
+            self.handler, self._core.time_steps,
+            ((path, self.buffer['.'.join(path)]) for path in paths))
 
     def get(self, buffer_path: str) -> np.ndarray:
         """A numpy copy of a buffer.
@@ -445,27 +424,6 @@ class Network(Seedable, Describable):
     def _repr_html_(self):
         return html_summary(self)
 
-    def _convert_context(self, context):
-        if context is None:
-            return None
-        leaves = {(layer, kind, name): leaf
-                  for layer, kind, name, leaf in self._core.context_leaves()}
-        converted = []
-        for layer, kinds in _require_dict('context', context).items():
-            if layer not in self.layers:
-                raise NetworkValidationError(f"context: there is no layer {layer!r}; "
-                                             + list_names('there are', layer, self.layers))
-            for kind, states in _require_dict(f'context of {layer}', kinds).items():
-                for name, state in _require_dict(f'context of {layer}.{kind}', states).items():
-                    if (layer, kind, name) not in leaves:
-                        raise NetworkValidationError(
-                            f"context: {layer}.{kind}.{name} keeps no state; "
-                            + list_names('there are', f'{layer}.{kind}.{name}',
-                                         map('.'.join, leaves)))
-                    converted.append((leaves[layer, kind, name], _require_numbers(
-                        f'the context of {layer}.{kind}.{name}', state)))
-        return converted
-
     def __repr__(self):
         return f"<Network of {len(self.architecture)} layers: {', '.join(self.architecture)}>"
 
@@ -492,41 +450,3 @@ def _require_handler(handler):
     if not isinstance(handler, _core.Handler):
         raise TypeError("a network runs on a handler of the engine, like NumpyHandler(), not on "
                         f"{handler!r}: handlers written in Python cannot run its layers")
-
-
-def _require_numbers(name, value):
-    array = np.asarray(value)
-    if array.dtype.kind not in 'biuf':
-        raise TypeError(f"{name} must be an array of real numbers, got dtype {array.dtype}")
-    return array
-
-
-def _require_dict(name, value):
-    return check_type('forward_pass', name, value, dict)
-
-
-def _convert_initializers(references):
-    """A copy of the references with numbers and Initializers for values."""
-    return {pattern: _convert_initializers(value) if isinstance(value, dict)
-            else as_initializer(value) for pattern, value in references.items()}
-
-
-def _require_one_initializer(path, matches, fallbacks):
-    if not matches:
-        raise NetworkValidationError(f"there is no initializer for {'.'.join(path)}")
-    for kind, found in ('initializers', matches), ('fallbacks', fallbacks):
-        if len(found) > 1:
-            patterns = ', '.join(repr(reference.pattern) for reference in found)
-            raise NetworkValidationError(
-                f"{'.'.join(path)} has several {kind}, by the patterns {patterns}")
-
-
-def _list_modifiers(reference, types):
-    modifiers = reference.value if isinstance(reference.value, (list, tuple)) \
-        else [reference.value]
-    for modifier in modifiers:
-        if not isinstance(modifier, types):
-            names = getattr(types, '__name__', 'ValueModifier or GradientModifier')
-            raise TypeError(f"{reference.pattern!r}: expected a {names} or a list of them, "
-                            f"got {modifier!r}")
-    return modifiers

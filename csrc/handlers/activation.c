@@ -31,3 +31,12 @@ void bs_activate_deriv(bs_handler *h, int activation, bs_a_ y, bs_a_ dy, bs_a_ d
             bs_copy_to(h, dy, dx);
     }
 }
+
+void bs_activate_deriv_add(bs_handler *h, int activation, bs_a_ y, bs_a_ dy, bs_a_ dx)
+{
+    const bs_mark mark = bs_scratch_mark(h);
+    const bs_array part = bs_scratch_like(h, dx);
+    bs_activate_deriv(h, activation, y, dy, &part);
+    bs_add_tt(h, &part, dx, dx);
+    bs_scratch_release(h, mark);
+}

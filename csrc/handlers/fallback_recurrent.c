@@ -14,16 +14,6 @@ static bs_array row(const bs_array *a, int k) /* (1, n) */
     return bs_slice(&m, k, 1);
 }
 
-/* out += dy * act'(y) */
-static void add_deriv(bs_handler *h, int activation, bs_a_ y, bs_a_ dy, bs_a_ out)
-{
-    const bs_mark mark = bs_scratch_mark(h);
-    const bs_array dx = bs_scratch_like(h, dy);
-    bs_activate_deriv(h, activation, y, dy, &dx);
-    bs_add_tt(h, &dx, out, out);
-    bs_scratch_release(h, mark);
-}
-
 /* ---- LSTM ---- */
 
 enum { Z, I, F, O, GATES };
@@ -70,11 +60,11 @@ void bs_fallback_lstm_backward_add(bs_handler *h, bs_a_ dy, bs_a_ keep, bs_a_ p,
     bs_copy_to(h, dy, &dy_new);
     bs_fill_if(h, &dy_new, 0.0, keep);
     bs_mult_add_tt(h, &dy_new, cb, &db[O]);
-    add_deriv(h, BS_SIGMOID, &b[O], &db[O], &da[O]);
+    bs_activate_deriv_add(h, BS_SIGMOID, &b[O], &db[O], &da[O]);
     bs_mult_add_tt(h, &dy_new, &b[O], dcb);
     bs_copy_to(h, dcb, &into);
     bs_fill(h, dcb, 0.0);
-    add_deriv(h, activation, cb, &into, dcb);
+    bs_activate_deriv_add(h, activation, cb, &into, dcb);
     /* dc: what the computed cell passes on; dca: what the cell shows, kept or computed */
     bs_copy_to(h, dca, &dc);
     bs_fill_if(h, &dc, 0.0, keep);
@@ -87,7 +77,7 @@ void bs_fallback_lstm_backward_add(bs_handler *h, bs_a_ dy, bs_a_ keep, bs_a_ p,
     for (int k = Z; k <= F; k++) {
         bs_copy_to(h, &db[k], &into);
         bs_mult_add_tt(h, &dc, factor[k], &into);
-        add_deriv(h, k == Z ? activation : BS_SIGMOID, &b[k], &into, &da[k]);
+        bs_activate_deriv_add(h, k == Z ? activation : BS_SIGMOID, &b[k], &into, &da[k]);
         bs_mult_add_tt(h, dca, factor[k], &db[k]);
     }
     bs_mult_add_tt(h, &dc, &b[F], dc_before);
@@ -144,11 +134,11 @@ void bs_fallback_gru_backward_add(bs_handler *h, bs_a_ dy, bs_a_ y_before, bs_a_
     bs_add_tt(h, &part, &db[H], &db[H]);
     bs_subtract_tt(h, y_before, &post[H], &part);
     bs_mult_add_tt(h, dy, &part, &db[U]);
-    add_deriv(h, BS_SIGMOID, &post[U], &db[U], &da[U]);
-    add_deriv(h, activation, &post[H], &db[H], &da[H]);
+    bs_activate_deriv_add(h, BS_SIGMOID, &post[U], &db[U], &da[U]);
+    bs_activate_deriv_add(h, activation, &post[H], &db[H], &da[H]);
     bs_mult_add_tt(h, &da[H], &post[R], &ds);
     bs_mult_add_tt(h, &da[H], &s, &db[R]);
-    add_deriv(h, BS_SIGMOID, &post[R], &db[R], &da[R]);
+    bs_activate_deriv_add(h, BS_SIGMOID, &post[R], &db[R], &da[R]);
     bs_scratch_release(h, mark);
 }
 

@@ -233,6 +233,8 @@ void bs_activate(bs_handler *h, int activation, bs_a_ x, bs_a_ y);
 
 /* dx = dy * act'(y), by y alone; dx may be dy. */
 void bs_activate_deriv(bs_handler *h, int activation, bs_a_ y, bs_a_ dy, bs_a_ dx);
+/* dx += dy * act'(y) */
+void bs_activate_deriv_add(bs_handler *h, int activation, bs_a_ y, bs_a_ dy, bs_a_ dx);
 
 /* Whether there is no NaN and no infinity; 1 after a failure. */
 static inline int bs_is_fully_finite(bs_handler *h, const bs_array *a)

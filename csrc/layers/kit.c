@@ -153,15 +153,10 @@ void bs_put_nothing(bs_handler *h, bs_write write, const bs_array *out)
 void bs_put_activate_deriv(bs_handler *h, bs_write write, int activation, const bs_array *y,
                            const bs_array *dy, const bs_array *dx)
 {
-    if (write == BS_SET) {
+    if (write == BS_SET)
         bs_activate_deriv(h, activation, y, dy, dx);
-    } else if (write == BS_ADD) {
-        const bs_mark mark = bs_scratch_mark(h);
-        const bs_array part = bs_scratch_like(h, dx);
-        bs_activate_deriv(h, activation, y, dy, &part);
-        bs_add_tt(h, &part, dx, dx);
-        bs_scratch_release(h, mark);
-    }
+    else if (write == BS_ADD)
+        bs_activate_deriv_add(h, activation, y, dy, dx);
 }
 
 void bs_one_minus(bs_handler *h, const bs_array *a, const bs_array *out)

@@ -1,0 +1,96 @@
+"""What initializers and modifiers make of the parameters of a network."""
+
+import copy
+from collections import OrderedDict
+
+from brainstorm.initializers import as_initializer, evaluate_initializer
+from brainstorm.structure.view_references import resolve_references
+from brainstorm.utils import NetworkValidationError
+
+__all__ = ['as_initializers', 'evaluate_initializers', 'resolve_initializers', 'resolve_modifiers']
+
+
+def as_initializers(references):
+    """A copy of the references with numbers and Initializers for values."""
+    return {pattern: as_initializers(value) if isinstance(value, dict)
+            else as_initializer(value) for pattern, value in references.items()}
+
+
+def resolve_initializers(names, references):
+    """(matches, fallbacks) by (layer, parameter), one match each.
+
+    Args:
+        names (dict[str, list[str]]): names of the parameters of every layer.
+        references (dict): see `view_references`.
+
+    Raises:
+        NetworkValidationError: a pattern matches nothing, or a parameter does not have exactly one
+            initializer.
+    """
+    resolved = resolve_references(names, references)
+    for path, (matches, fallbacks) in resolved.items():
+        _require_one_initializer(path, matches, fallbacks)
+    return resolved
+
+
+def evaluate_initializers(resolved, shapes, rnd):
+    """Initial values by (layer, parameter); `rnd` gives each its seed, in the order of the names.
+
+    Args:
+        resolved (dict): see `resolve_initializers`.
+        shapes (dict[str, dict[str, BufferStructure]]): of the parameters of every layer.
+        rnd (RandomState): draws the seeds.
+    """
+    values = {}
+    for layer, parameter in sorted(resolved):
+        matches, fallbacks = resolved[layer, parameter]
+        try:
+            values[layer, parameter] = evaluate_initializer(
+                matches[0].value, shapes[layer][parameter].shape,
+                fallbacks[0].value if fallbacks else None, seed=rnd.generate_seed())
+        except Exception as error:
+            error.args = (f"{layer}.{parameter}: {error}",)
+            raise
+    return values
+
+
+def resolve_modifiers(names, references, types):
+    """Lists of modifiers of the types, a copy for each parameter, by layer and parameter.
+
+    For `names` and `references` see `resolve_initializers`.
+
+    Raises:
+        NetworkValidationError: a pattern matches nothing, or is `fallback`.
+        TypeError: a value is no such modifier.
+    """
+    modifiers: OrderedDict = OrderedDict()
+    resolved = resolve_references(names, references)
+    if 'fallback' in references or any(fallbacks for _, fallbacks in resolved.values()):
+        raise NetworkValidationError("'fallback' has no meaning for modifiers")
+    for (layer, parameter), (matches, _) in resolved.items():
+        if matches:
+            modifiers.setdefault(layer, OrderedDict())[parameter] = [
+                copy.deepcopy(modifier) for reference in matches
+                for modifier in _list_modifiers(reference, types)]
+    return modifiers
+
+
+def _require_one_initializer(path, matches, fallbacks):
+    if not matches:
+        raise NetworkValidationError(f"there is no initializer for {'.'.join(path)}")
+    for kind, found in ('initializers', matches), ('fallbacks', fallbacks):
+        if len(found) > 1:
+            patterns = ', '.join(repr(reference.pattern) for reference in found)
+            raise NetworkValidationError(
+                f"{'.'.join(path)} has several {kind}, by the patterns {patterns}")
+
+
+def _list_modifiers(reference, types):
+    modifiers = reference.value if isinstance(reference.value, (list, tuple)) \
+        else [reference.value]
+    for modifier in modifiers:
+        if not isinstance(modifier, types):
+            names = getattr(types, '__name__', 'ValueModifier or GradientModifier')
+            raise TypeError(f"{reference.pattern!r}: expected a {names} or a list of them, "
+                            f"got {modifier!r}")
+    return modifiers
