@@ -70,23 +70,76 @@ void K(tile)(const tile_loop *loop, const tile_rows *rows, const real *b, int64_
         store_row(rows->out[i], sum[i], cols, add);
 }
 
+/* ---- panels ---- */
+
+/* LOW(a, b) = a0 b0 a1 b1 ..., HIGH the same of the upper halves. */
+#if BS_REAL_BITS == 32 && defined(__AVX512F__)
+#define LOW(a, b)                                                                                  \
+    __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
+#define HIGH(a, b)                                                                                 \
+    __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
+#elif defined(__AVX512F__) || (BS_REAL_BITS == 32 && defined(__AVX__))
+#define LOW(a, b)  __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
+#define HIGH(a, b) __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
+#elif BS_REAL_BITS == 32 || defined(__AVX__)
+#define LOW(a, b)  __builtin_shufflevector(a, b, 0, 4, 1, 5)
+#define HIGH(a, b) __builtin_shufflevector(a, b, 2, 6, 3, 7)
+#else
+#define LOW(a, b)  __builtin_shufflevector(a, b, 0, 2)
+#define HIGH(a, b) __builtin_shufflevector(a, b, 1, 3)
+#endif
+
+/* to[i * NR + j] = from[j * pitch + i], i, j < VEC. A round moves the highest bit of the row's
+ * number to the lowest of the column's and the highest of the column's to the lowest of the row's;
+ * when all bits have moved, rows are columns. */
+static void transpose_block(const real *from, int64_t pitch, real *to)
+{
+    vec row[VEC], turned[VEC];
+#pragma GCC unroll 16
+    for (int i = 0; i < VEC; i++)
+        row[i] = *(const vec *)(from + i * pitch);
+#pragma GCC unroll 4
+    for (int round = 1; round < VEC; round *= 2) {
+#pragma GCC unroll 8
+        for (int i = 0; i < VEC / 2; i++) {
+            turned[2 * i] = LOW(row[i], row[i + VEC / 2]);
+            turned[2 * i + 1] = HIGH(row[i], row[i + VEC / 2]);
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < VEC; i++)
+            row[i] = turned[i];
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < VEC; i++)
+        *(vec *)(to + i * NR) = row[i];
+}
+
+/* The panel of columns that are rows of memory. */
+static void turn_panel(real *panel, const real *b, int64_t k, int64_t cols, int64_t pitch)
+{
+    const int64_t whole = k / VEC * VEC;
+    for (int64_t i = 0; i < whole; i += VEC) {
+        for (int64_t j = 0; j + VEC <= cols; j += VEC)
+            transpose_block(b + j * pitch + i, pitch, panel + i * NR + j);
+        for (int64_t j = cols / VEC * VEC; j < cols; j++)
+            for (int64_t l = i; l < i + VEC; l++)
+                panel[l * NR + j] = b[j * pitch + l];
+    }
+    for (int64_t i = whole; i < k; i++)
+        for (int64_t j = 0; j < cols; j++)
+            panel[i * NR + j] = b[j * pitch + i];
+}
+
 void K(pack_panel)(real *panel, const real *b, int64_t k, int64_t cols, int64_t row_step,
                    int64_t col_step)
 {
-    enum {
-        BLOCK = 16
-    }; /* rows of the panel that are filled at a time, so that they stay in the cache */
     if (cols < NR)
         memset(panel, 0, (size_t)(k * NR) * sizeof(real));
-    if (col_step == 1) {
-        for (int64_t i = 0; i < k; i++)
-            memcpy(panel + i * NR, b + i * row_step, (size_t)cols * sizeof(real));
+    if (col_step != 1) {
+        BS_ASSERT(row_step == 1);
+        turn_panel(panel, b, k, cols, col_step);
         return;
     }
-    for (int64_t start = 0; start < k; start += BLOCK) {
-        const int64_t end = min64(start + BLOCK, k);
-        for (int64_t j = 0; j < cols; j++)
-            for (int64_t i = start; i < end; i++)
-                panel[i * NR + j] = b[i * row_step + j * col_step];
-    }
+    for (int64_t i = 0; i < k; i++)
+        memcpy(panel + i * NR, b + i * row_step, (size_t)cols * sizeof(real));
 }
