@@ -17,6 +17,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/subnormal.h"
+
 enum {
     SPIN_WORKER = 4000,
     SPIN_CALLER = 2000
@@ -86,6 +88,7 @@ static void *worker(void *argument)
 {
     const int thread = (int)(intptr_t)argument;
     uint32_t seen = 0; /* generations start at 1 */
+    bs_flush_subnormals(1);
     for (;;) {
         for (int spin = 0;
              generation(atomic_load_explicit(&pool.ticket, memory_order_acquire)) == seen; spin++) {

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "base/subnormal.h"
+
 struct bs_lone_layer {
     bs_arena arena;
     bs_layer layer;
@@ -119,6 +121,7 @@ static bs_status run(bs_lone_layer *lone, bs_stream *stream, int backward, bs_er
     bs_handler h;
     const bs_io io = make_io(lone);
     bs_handler_init(&h, lone->buffers.device, stream);
+    const int flushed = bs_flush_subnormals(1);
     if (backward) {
         zero_future(lone, &h);
         if (lone->layer.type->backward)
@@ -126,6 +129,7 @@ static bs_status run(bs_lone_layer *lone, bs_stream *stream, int backward, bs_er
     } else {
         lone->layer.type->forward(&h, lone->layer.state, &io);
     }
+    bs_flush_subnormals(flushed);
     bs_handler_close(&h);
     if (h.error.code != BS_OK) {
         bs_error_prefix(&h.error, "layer '%s'", lone->layer.name);

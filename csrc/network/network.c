@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "base/subnormal.h"
 #include "network/plan.h"
 
 struct bs_network {
@@ -261,7 +262,9 @@ bs_status bs_network_forward(bs_network *net, bs_pass pass, int n_states,
 {
     BS_TRY(set_states(net, n_states, states, err));
     net->has_run[0] = net->is_ready = 1;
+    const int flushed = bs_flush_subnormals(1);
     bs_program_forward(&net->program, &net->handler, pass);
+    bs_flush_subnormals(flushed);
     return take_error(net, err);
 }
 
@@ -276,7 +279,9 @@ bs_status bs_network_backward(bs_network *net, bs_error *err)
     }
     net->has_run[1] = 1;
     net->input_deltas_skipped = net->skip_input_deltas;
+    const int flushed = bs_flush_subnormals(1);
     bs_program_backward(&net->program, &net->handler, net->skip_input_deltas);
+    bs_flush_subnormals(flushed);
     BS_TRY(take_error(net, err));
     return net->gradient_hook ? net->gradient_hook(net->gradient_context, err) : BS_OK;
 }

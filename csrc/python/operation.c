@@ -1,6 +1,7 @@
 /* operation.c - the operations as methods of Handler: one per row of ops.def.
  *
  * The GIL is released around operations on arrays that are large enough to be worth it. */
+#include "base/subnormal.h"
 #include "python/convert.h"
 #include "python/handler.h"
 
@@ -192,7 +193,9 @@ static int64_t total_elements(const operation_call *c)
 /* Runs the operation with the lock held; moves the handle's error out. */
 static void run_locked(handler_object *h, const operation_call *c, bs_error *err)
 {
+    const int flushed = bs_flush_subnormals(1);
     c->op->call(&h->handle, c->values);
+    bs_flush_subnormals(flushed);
     *err = h->handle.error;
     h->handle.error.code = BS_OK;
     bs_scratch_release(&h->handle, (bs_mark){0});

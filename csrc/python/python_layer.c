@@ -1,6 +1,7 @@
 /* python_layer.c - a layer type whose functions call a layer object in Python. */
 #include "python/python_layer.h"
 
+#include "base/subnormal.h"
 #include "python/settings.h"
 
 typedef struct {
@@ -108,8 +109,10 @@ static void call(bs_handler *h, const python_layer *self, PyObject *function, Py
                  const char *pass)
 {
     PyGILState_STATE gil = PyGILState_Ensure();
+    const int flushed = bs_flush_subnormals(0); /* Python's own numbers are whole */
     PyObject *result = argument ? PyObject_CallOneArg(function, argument)
                                 : PyObject_CallNoArgs(function);
+    bs_flush_subnormals(flushed);
     if (!result)
         bs_fail(&h->error, BS_CALLBACK, "%s pass of layer '%s'", pass, self->name);
     Py_XDECREF(result);

@@ -4,6 +4,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/subnormal.h"
+
 #define BS_STEPPER(constant) extern const bs_stepper_type constant;
 #include "training/steppers.def"
 
@@ -161,6 +163,15 @@ void bs_scale_parameters(bs_handler *h, const bs_vectors *v, double factor)
         }
 }
 
+typedef void step_function(bs_handler *h, const bs_stepper_options *o, const bs_vectors *v);
+
+static void step(bs_stepper *stepper, step_function *f, const bs_vectors *v)
+{
+    const int flushed = bs_flush_subnormals(1);
+    f(&stepper->handler, &stepper->options, v);
+    bs_flush_subnormals(flushed);
+}
+
 bs_status bs_stepper_run(bs_stepper *stepper, bs_error *err)
 {
     bs_array parameters, gradients;
@@ -180,10 +191,10 @@ bs_status bs_stepper_run(bs_stepper *stepper, bs_error *err)
     BS_TRY(bs_network_array(stepper->net, BS_LEAF_PARAMETERS, &parameters, NULL, err));
     BS_TRY(bs_network_array(stepper->net, BS_LEAF_GRADIENTS, &gradients, NULL, err));
     if (stepper->type->before)
-        stepper->type->before(h, &stepper->options, &v);
+        step(stepper, stepper->type->before, &v);
     BS_TRY(bs_network_forward(stepper->net, BS_TRAINING, 0, NULL, err));
     BS_TRY(bs_network_backward(stepper->net, err));
-    stepper->type->after(h, &stepper->options, &v);
+    step(stepper, stepper->type->after, &v);
     stepper->updates++;
     const bs_status code = h->error.code;
     if (code != BS_OK && err)

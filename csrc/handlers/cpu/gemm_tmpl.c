@@ -2,9 +2,9 @@
  *
  * plan_cut() is the one place that decides, by shape alone: tiny products run at once on the
  * caller; the others are cut into tiles of the output, and if these are few and k is large, k is
- * cut as well (then the parts are summed in order). A tile is computed by BLAS on the thread that
- * has it, or by the register tile over panels of op(b) packed in its scratch. So the bits do not
- * depend on the number of threads. */
+ * cut as well (then the parts are summed in order). A tile is computed on the thread that has it, by
+ * the register tile over panels of op(b) packed in its scratch, or, if the product is large in all
+ * directions, by BLAS. So the bits do not depend on the number of threads. */
 #include <string.h>
 
 #include "handlers/cpu/blas.h"
@@ -13,20 +13,23 @@
 enum {
     TINY = 1 << 12,    /* multiplications below which nothing is worth its preparation */
     SERIAL = 1 << 17,  /* multiplications that one thread does sooner than the pool starts */
-    PANEL_K = 256,     /* rows of a packed panel, so that it stays in the first cache */
-    TILE_M = 24 * MR,  /* most rows of a tile, so that its part of op(a) stays in the second one */
+    PANEL_K = 1024,    /* most rows of a packed panel */
+    TURNED_K = 256,    /* the same if op(a) is turned, so that its copy stays in the second cache */
+    TILE_M = 24 * MR,  /* most rows of a tile, so that its part of op(a) stays there, too */
     TILE_M_BLAS = 256, /* the same where a BLAS does its own blocking */
     TILE_N = 512,      /* most columns of a tile */
     WORK = 1 << 22,    /* multiplications that a tile should have */
     MANY_TILES = 32,   /* enough for any number of threads, so tiles may be larger than WORK asks */
     MIN_TILES = 8,     /* with fewer, k is cut too */
     MIN_K = 1024,      /* of a part */
-    FEW_ROWS = 2       /* with so few, packing op(b) costs more than the product */
+    FEW_ROWS = 2,      /* with so few, packing op(b) costs more than the product, */
+    FEW_TERMS = 4,     /* and with so short sums any preparation does */
+    BLAS_MN = 256,     /* from as many rows and columns, */
+    BLAS_K = 2048      /* and sums as long, a BLAS is faster than the register tile (measured) */
 };
 
-enum {
-    SCRATCH = PANEL_K * (NR + TILE_M)
-}; /* of a thread without BLAS: a panel of op(b), and op(a) of a tile if it is turned */
+/* Of a thread without BLAS: a panel of op(b), and op(a) of a tile if it is turned. */
+enum { SCRATCH = PANEL_K * NR + TURNED_K * TILE_M };
 
 typedef struct gemm_job {
     const product *p;
@@ -84,10 +87,13 @@ static left pack_left(const product *p, const piece *q, int64_t k, int64_t depth
     if (!p->transa)
         return (left){
             .data = a_at(p, q->i, k), .row = p->a_pitch, .step = 1, .block = MR * p->a_pitch};
-    for (int64_t i = 0; i < q->m; i += MR) {
-        const int64_t n = min64(MR, q->m - i);
-        for (int64_t at = 0; at < depth; at++)
-            memcpy(to + i * depth + at * MR, a_at(p, q->i + i, k + at), (size_t)n * sizeof(real));
+    for (int64_t at = 0; at < depth; at++) {
+        const real *from = a_at(p, q->i, k + at);
+        int64_t i = 0;
+        for (; i + MR <= q->m; i += MR) /* a size known beforehand is no call */
+            memcpy(to + i * depth + at * MR, from + i, MR * sizeof(real));
+        if (i < q->m)
+            memcpy(to + i * depth + at * MR, from + i, (size_t)(q->m - i) * sizeof(real));
     }
     return (left){.data = to, .row = 1, .step = MR, .block = MR * depth};
 }
@@ -111,8 +117,9 @@ static void piece_panel(const left *a, const piece *q, const real *panel, int64_
 static void piece_by_tiles(const product *p, const piece *q, real *scratch)
 {
     real *panel = scratch, *turned = scratch + PANEL_K * NR;
-    for (int64_t k = q->k; k < q->k + q->depth; k += PANEL_K) {
-        const int64_t depth = min64(PANEL_K, q->k + q->depth - k);
+    const int64_t step = p->transa ? TURNED_K : PANEL_K;
+    for (int64_t k = q->k; k < q->k + q->depth; k += step) {
+        const int64_t depth = min64(step, q->k + q->depth - k);
         const left a = pack_left(p, q, k, depth, turned);
         for (int64_t j = 0; j < q->n; j += NR) {
             K(pack_panel)
@@ -254,6 +261,21 @@ static void few_rows(const product *p)
         finish_row(p, p->out + i * p->out_pitch, 0, p->n);
 }
 
+/* A row of a product with short sums and b as it is. */
+static void few_terms_row(void *context, int64_t i)
+{
+    const product *p = context;
+    real *out = p->out + i * p->out_pitch;
+    for (int64_t k = 0; k < p->k; k++) {
+        const real x = *a_at(p, i, k), *b = b_at(p, k, 0);
+        const int add = p->add || k > 0;
+        BS_IVDEP
+        for (int64_t j = 0; j < p->n; j++)
+            out[j] = (add ? out[j] : 0) + x * b[j];
+    }
+    finish_row(p, out, 0, p->n);
+}
+
 /* ---- cutting ---- */
 
 static int64_t even_cut(int64_t n, int64_t most,
@@ -294,8 +316,15 @@ void K(gemm)(bs_handler *h, const product *p)
         few_rows(p);
         return;
     }
+    if (p->k <= FEW_TERMS && !p->transb) {
+        product copy = *p;
+        K(each_row)(few_terms_row, &copy, p->m, p->n * p->k);
+        return;
+    }
     const bs_mark mark = bs_scratch_mark(h);
-    gemm_job g = {.p = p, .blas = bs_blas_get()};
+    gemm_job g = {.p = p};
+    if (p->m >= BLAS_MN && p->n >= BLAS_MN && p->k >= BLAS_K)
+        g.blas = bs_blas_get();
     plan_cut(&g);
     const int64_t tasks = g.parts * g.tiles_m * g.tiles_n;
     if (!g.blas &&

@@ -140,6 +140,8 @@ void K(pack_panel)(real *panel, const real *b, int64_t k, int64_t cols, int64_t 
         turn_panel(panel, b, k, cols, col_step);
         return;
     }
-    for (int64_t i = 0; i < k; i++)
+    for (int64_t i = 0; i < k && cols == NR; i++) /* a size known beforehand is no call */
+        memcpy(panel + i * NR, b + i * row_step, NR * sizeof(real));
+    for (int64_t i = 0; i < k && cols < NR; i++)
         memcpy(panel + i * NR, b + i * row_step, (size_t)cols * sizeof(real));
 }
