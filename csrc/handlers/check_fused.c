@@ -73,6 +73,12 @@ bs_status bs_check_mult_sum(const bs_op_info *op, const bs_value *values, bs_err
     return bs_want_row(op, values, bs_arg_position(op, "out"), a->dim[1], err);
 }
 
+static int ends_in(const char *name, const char *end)
+{
+    const size_t n = strlen(name), k = strlen(end);
+    return n >= k && strcmp(name + n - k, end) == 0;
+}
+
 /* Every array is (B, n) like the first one; those whose names end in "ga" have blocks_a times as
  * many columns, those in "gb" blocks_b; `skipped` is left to the caller. */
 static bs_status check_step(const bs_op_info *op, const bs_value *values, int blocks_a,
@@ -81,11 +87,8 @@ static bs_status check_step(const bs_op_info *op, const bs_value *values, int bl
     const bs_array *first = &values[bs_first_array(op)].array;
     BS_TRY(bs_want_ndim(op, values, bs_first_array(op), 2, err));
     for (int arg = 0; arg < op->n_args; arg++) {
-        const char *name = op->args[arg].name, *last = name + strlen(name) - 2;
-        const int blocks = last < name               ? 1
-                           : strcmp(last, "ga") == 0 ? blocks_a
-                           : strcmp(last, "gb") == 0 ? blocks_b
-                                                     : 1;
+        const char *name = op->args[arg].name;
+        const int blocks = ends_in(name, "ga") ? blocks_a : ends_in(name, "gb") ? blocks_b : 1;
         const int64_t dim[2] = {first->dim[0], blocks * first->dim[1]};
         if (bs_arg_is_array(&op->args[arg]) && arg != skipped)
             BS_TRY(bs_want_dims(op, values, arg, 2, dim, err));
@@ -98,6 +101,36 @@ bs_status bs_check_lstm(const bs_op_info *op, const bs_value *values, bs_error *
     const int p = bs_arg_position(op, "p");
     BS_TRY(check_step(op, values, 4, 4, p, err));
     return bs_want_dims(op, values, p, 2, (const int64_t[]){3, values[0].array.dim[1]}, err);
+}
+
+/* The shape of an array of all steps; returns the number of dimensions. */
+static int steps_shape(const char *name, int64_t T, int64_t B, int64_t n, int64_t dim[3])
+{
+    const int is_gates = ends_in(name, "ga") || ends_in(name, "gb"), is_r = strcmp(name, "r") == 0;
+    const int64_t rows = is_r                        ? 4 * n
+                         : strcmp(name, "p") == 0    ? 3
+                         : ends_in(name, "_before")  ? B
+                         : strcmp(name, "timing") == 0 ? 1
+                                                     : 0;
+    const int with_context = strcmp(name, "dca") == 0;
+    dim[0] = rows ? rows : T + with_context;
+    dim[1] = rows ? n : B;
+    dim[2] = is_gates ? 4 * n : n;
+    return rows ? 2 : 3;
+}
+
+bs_status bs_check_lstm_steps(const bs_op_info *op, const bs_value *values, bs_error *err)
+{
+    const int cb_at = bs_arg_position(op, "cb");
+    const int64_t *size = values[cb_at].array.dim;
+    BS_TRY(bs_want_ndim(op, values, cb_at, 3, err));
+    for (int arg = 0; arg < op->n_args; arg++) {
+        int64_t dim[3];
+        const int ndim = steps_shape(op->args[arg].name, size[0], size[1], size[2], dim);
+        if (bs_arg_is_array(&op->args[arg]))
+            BS_TRY(bs_want_dims(op, values, arg, ndim, dim, err));
+    }
+    return BS_OK;
 }
 
 bs_status bs_check_gru(const bs_op_info *op, const bs_value *values, bs_error *err)

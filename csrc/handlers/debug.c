@@ -240,11 +240,21 @@ static void run(bs_handler *h, bs_op_id id, const bs_operands *operands)
           (bs_handler * h, bs_a_ a, bs_a_ b, bs_a_ c, bs_a_ d, bs_a_ e, bs_a_ f, bs_a_ g, bs_a_ k, \
            bs_a_ l, int i),                                                                        \
           .array = {a, b, c, d, e, f, g, k, l}, .integer = {i})
+#define ENTRY_A10I(op)                                                                             \
+    ENTRY(op,                                                                                      \
+          (bs_handler * h, bs_a_ a, bs_a_ b, bs_a_ c, bs_a_ d, bs_a_ e, bs_a_ f, bs_a_ g, bs_a_ k, \
+           bs_a_ l, bs_a_ m, int i),                                                               \
+          .array = {a, b, c, d, e, f, g, k, l, m}, .integer = {i})
 #define ENTRY_A11I(op)                                                                             \
     ENTRY(op,                                                                                      \
           (bs_handler * h, bs_a_ a, bs_a_ b, bs_a_ c, bs_a_ d, bs_a_ e, bs_a_ f, bs_a_ g, bs_a_ k, \
            bs_a_ l, bs_a_ m, bs_a_ n, int i),                                                      \
           .array = {a, b, c, d, e, f, g, k, l, m, n}, .integer = {i})
+#define ENTRY_A12I(op)                                                                             \
+    ENTRY(op,                                                                                      \
+          (bs_handler * h, bs_a_ a, bs_a_ b, bs_a_ c, bs_a_ d, bs_a_ e, bs_a_ f, bs_a_ g, bs_a_ k, \
+           bs_a_ l, bs_a_ m, bs_a_ n, bs_a_ o, int i),                                             \
+          .array = {a, b, c, d, e, f, g, k, l, m, n, o}, .integer = {i})
 
 #define BS_OP(op, need, rule, signature, arguments, formula) ENTRY_##signature(op)
 #include "handlers/ops.def"

@@ -1,4 +1,6 @@
-/* fallback_recurrent.c - one step of an LSTM or a GRU in terms of required operations. */
+/* fallback_recurrent.c - one step of an LSTM or a GRU in terms of required operations, and all steps
+ * of an LSTM in terms of single ones. */
+#include "handlers/clock.h"
 #include "handlers/fallback.h"
 
 /* Block k of the columns of a (B, blocks * n) array. */
@@ -96,6 +98,80 @@ void bs_fallback_lstm_backward(bs_handler *h, bs_a_ dy, bs_a_ keep, bs_a_ p, bs_
     bs_fill(h, dc_before, 0.0);
     bs_lstm_backward_add(h, dy, keep, p, c_before, gb, cb, dca, dga, dgb, dcb, dc_before,
                          activation);
+}
+
+/* ---- all steps of an LSTM ---- */
+
+static bs_array step(const bs_array *a, int64_t t) /* (B, ...) */
+{
+    const bs_array at = bs_at(a, t);
+    return bs_matrix(&at, 1);
+}
+
+static bs_clock open_clock(bs_handler *h, bs_a_ timing, const bs_array *like)
+{
+    return bs_clock_open(h, timing->data ? timing : NULL, like);
+}
+
+void bs_fallback_lstm_forward_steps(bs_handler *h, bs_a_ r, bs_a_ timing, bs_a_ c_before,
+                                    bs_a_ y_before, bs_a_ p, bs_a_ ga, bs_a_ gb, bs_a_ ca, bs_a_ cb,
+                                    bs_a_ y, int activation)
+{
+    const bs_mark mark = bs_scratch_mark(h);
+    const bs_clock clock = open_clock(h, timing, c_before);
+    bs_array c_last = *c_before, y_last = *y_before;
+    for (int64_t t = 0; t < y->dim[0]; t++) {
+        const bs_array ga_t = step(ga, t), gb_t = step(gb, t), ca_t = step(ca, t),
+                       cb_t = step(cb, t), y_t = step(y, t);
+        bs_dot_add_mm(h, &y_last, r, &ga_t, 0, 1);
+        bs_clock_set(h, &clock, t);
+        bs_lstm_forward(h, &c_last, &y_last, &clock.keep, p, &ga_t, &gb_t, &ca_t, &cb_t, &y_t,
+                        activation);
+        c_last = ca_t, y_last = y_t;
+    }
+    bs_scratch_release(h, mark);
+}
+
+/* The whole dL/dy of two neighbouring steps is in scratch. */
+void bs_fallback_lstm_backward_add_steps(bs_handler *h, bs_a_ r, bs_a_ timing, bs_a_ p,
+                                         bs_a_ c_before, bs_a_ ca, bs_a_ gb, bs_a_ cb, bs_a_ dy,
+                                         bs_a_ dca, bs_a_ dga, bs_a_ dgb, bs_a_ dcb, int activation)
+{
+    const int64_t T = dy->dim[0];
+    const bs_mark mark = bs_scratch_mark(h);
+    const bs_clock clock = open_clock(h, timing, c_before);
+    const bs_array whole[2] = {bs_scratch_like(h, c_before), bs_scratch_like(h, c_before)},
+                   last = step(dy, T - 1);
+    bs_copy_to(h, &last, &whole[(T - 1) % 2]);
+    for (int64_t t = T - 1; t >= 0; t--) {
+        const bs_array gb_t = step(gb, t), cb_t = step(cb, t), dga_t = step(dga, t),
+                       dgb_t = step(dgb, t), dca_t = step(dca, t), dcb_t = step(dcb, t),
+                       c_last = t > 0 ? step(ca, t - 1) : *c_before,
+                       dca_last = step(dca, t > 0 ? t - 1 : T);
+        bs_clock_set(h, &clock, t);
+        bs_lstm_backward_add(h, &whole[t % 2], &clock.keep, p, &c_last, &gb_t, &cb_t, &dca_t,
+                             &dga_t, &dgb_t, &dcb_t, &dca_last, activation);
+        if (t == 0)
+            break;
+        const bs_array *dy_last = &whole[(t - 1) % 2], from_above = step(dy, t - 1);
+        bs_copy_to(h, &from_above, dy_last);
+        bs_dot_add_mm(h, &dga_t, r, dy_last, 0, 0);
+        if (clock.timing)
+            bs_add_into_if(h, &whole[t % 2], dy_last, &clock.keep);
+    }
+    bs_scratch_release(h, mark);
+}
+
+void bs_fallback_lstm_backward_steps(bs_handler *h, bs_a_ r, bs_a_ timing, bs_a_ p, bs_a_ c_before,
+                                     bs_a_ ca, bs_a_ gb, bs_a_ cb, bs_a_ dy, bs_a_ dca, bs_a_ dga,
+                                     bs_a_ dgb, bs_a_ dcb, int activation)
+{
+    bs_fill(h, dca, 0.0);
+    bs_fill(h, dga, 0.0);
+    bs_fill(h, dgb, 0.0);
+    bs_fill(h, dcb, 0.0);
+    bs_lstm_backward_add_steps(h, r, timing, p, c_before, ca, gb, cb, dy, dca, dga, dgb, dcb,
+                               activation);
 }
 
 /* ---- GRU ---- */

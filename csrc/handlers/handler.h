@@ -58,8 +58,12 @@ typedef void bs_op_A7I(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ c, bs_a_ d, bs_a_ 
                        int i);
 typedef void bs_op_A9I(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ c, bs_a_ d, bs_a_ e, bs_a_ f, bs_a_ g,
                        bs_a_ k, bs_a_ l, int i);
+typedef void bs_op_A10I(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ c, bs_a_ d, bs_a_ e, bs_a_ f,
+                        bs_a_ g, bs_a_ k, bs_a_ l, bs_a_ m, int i);
 typedef void bs_op_A11I(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ c, bs_a_ d, bs_a_ e, bs_a_ f,
                         bs_a_ g, bs_a_ k, bs_a_ l, bs_a_ m, bs_a_ n, int i);
+typedef void bs_op_A12I(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ c, bs_a_ d, bs_a_ e, bs_a_ f,
+                        bs_a_ g, bs_a_ k, bs_a_ l, bs_a_ m, bs_a_ n, bs_a_ o, int i);
 
 enum { BS_ALL_AXES = -1 }; /* sum_t's axis None */
 
@@ -221,10 +225,18 @@ bs_block *bs_scratch_block(const bs_handler *h, const void *data); /* that data 
     static inline void bs_##op(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ c, bs_a_ d, bs_a_ e,         \
                                bs_a_ f, bs_a_ g, bs_a_ k, bs_a_ l, int i)                          \
         BS_CALL_(op, a, b, c, d, e, f, g, k, l, i)
+#define BS_FWD_A10I(op)                                                                            \
+    static inline void bs_##op(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ c, bs_a_ d, bs_a_ e,         \
+                               bs_a_ f, bs_a_ g, bs_a_ k, bs_a_ l, bs_a_ m, int i)                 \
+        BS_CALL_(op, a, b, c, d, e, f, g, k, l, m, i)
 #define BS_FWD_A11I(op)                                                                            \
     static inline void bs_##op(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ c, bs_a_ d, bs_a_ e,         \
                                bs_a_ f, bs_a_ g, bs_a_ k, bs_a_ l, bs_a_ m, bs_a_ n, int i)        \
         BS_CALL_(op, a, b, c, d, e, f, g, k, l, m, n, i)
+#define BS_FWD_A12I(op)                                                                            \
+    static inline void bs_##op(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ c, bs_a_ d, bs_a_ e,         \
+                               bs_a_ f, bs_a_ g, bs_a_ k, bs_a_ l, bs_a_ m, bs_a_ n, bs_a_ o,      \
+                               int i) BS_CALL_(op, a, b, c, d, e, f, g, k, l, m, n, o, i)
 #define BS_OP(name, need, rule, signature, arguments, formula) BS_FWD_##signature(name)
 #include "handlers/ops.def"
 

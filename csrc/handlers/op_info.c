@@ -102,11 +102,15 @@ void bs_values_of(bs_value *values, const bs_op_info *op, const bs_operands *ope
 #define ARRAYS_5        ARRAYS_4, x.array[4]
 #define ARRAYS_7        ARRAYS_5, x.array[5], x.array[6]
 #define ARRAYS_9        ARRAYS_7, x.array[7], x.array[8]
-#define ARRAYS_11       ARRAYS_9, x.array[9], x.array[10]
+#define ARRAYS_10       ARRAYS_9, x.array[9]
+#define ARRAYS_11       ARRAYS_10, x.array[10]
+#define ARRAYS_12       ARRAYS_11, x.array[11]
 #define CALL_A5I(f)     f(h, ARRAYS_5, x.integer[0])
 #define CALL_A7I(f)     f(h, ARRAYS_7, x.integer[0])
 #define CALL_A9I(f)     f(h, ARRAYS_9, x.integer[0])
+#define CALL_A10I(f)    f(h, ARRAYS_10, x.integer[0])
 #define CALL_A11I(f)    f(h, ARRAYS_11, x.integer[0])
+#define CALL_A12I(f)    f(h, ARRAYS_12, x.integer[0])
 
 #define BS_OP(op, need, rule, signature, arguments, formula)                                       \
     static void call_##op(bs_handler *h, const bs_value *values)                                   \
@@ -123,6 +127,7 @@ void bs_values_of(bs_value *values, const bs_op_info *op, const bs_operands *ope
 #define IN(arg)       {#arg, BS_ARG_IN, 0},
 #define OUT(arg)      {#arg, BS_ARG_OUT, 0},
 #define INOUT(arg)    {#arg, BS_ARG_INOUT, 0},
+#define IN_IF(arg)    {#arg, BS_ARG_IN, 1},
 #define INOUT_IF(arg) {#arg, BS_ARG_INOUT, 1},
 #define NUM(arg)      {#arg, BS_ARG_NUMBER, 0},
 #define INT(arg)      {#arg, BS_ARG_INT, 0},

@@ -33,7 +33,7 @@ static inline int bs_arg_is_output(const bs_arg_info *arg)
     return arg->kind == BS_ARG_OUT || arg->kind == BS_ARG_INOUT;
 }
 
-enum { BS_MAX_ARGS = 12 };
+enum { BS_MAX_ARGS = 13 };
 
 /* One value per argument, in the order of bs_op_info.args. */
 typedef union bs_value {

@@ -6,64 +6,48 @@ enum { Y };
 enum { PI, PF, PO }; /* rows of p */
 enum { Z, I, F, O }; /* blocks of columns */
 
+/* What the operations over all steps take for `timing`: without clocks an array without data. */
+static bs_array timing_row(const bs_array *timing, const bs_array *y)
+{
+    if (timing)
+        return bs_vector(timing);
+    return bs_array_packed(NULL, y->dtype, 2, (const int64_t[]){1, y->dim[2]});
+}
+
 void bs_lstm_forward_pass(bs_handler *h, int activation, const bs_io *io,
                           const bs_lstm_parameters *param, const bs_lstm_cells *cells,
                           const bs_array *timing)
 {
     const int64_t T = io->in[X].dim[0];
-    const bs_array w = bs_matrix(&param->W, 1), r = bs_matrix(&param->R, 1);
-    const bs_array x = bs_flat(&io->in[X]), steps = bs_steps(&cells->ga.wide, 0, T),
-                   ga_all = bs_flat(&steps), like = bs_step(&io->out[Y], 0);
-    const bs_mark mark = bs_scratch_mark(h);
-    const bs_clock clock = bs_clock_open(h, timing, &like);
+    const bs_array w = bs_matrix(&param->W, 1), r = bs_matrix(&param->R, 1),
+                   clocks = timing_row(timing, &io->out[Y]);
+    const bs_array x = bs_flat(&io->in[X]), ga = bs_steps(&cells->ga.wide, 0, T),
+                   ga_all = bs_flat(&ga), gb = bs_steps(&cells->gb.wide, 0, T),
+                   ca = bs_steps(cells->ca, 0, T), cb = bs_steps(cells->cb, 0, T),
+                   y = bs_steps(&io->out[Y], 0, T), c_before = bs_step(cells->ca, -1),
+                   y_before = bs_step(&io->out[Y], -1);
     bs_linear_act(h, &x, &w, &param->b, &ga_all, BS_LINEAR);
-    for (int64_t t = 0; t < T; t++) {
-        const bs_array ga = bs_step(&cells->ga.wide, t), gb = bs_step(&cells->gb.wide, t);
-        const bs_array ca = bs_step(cells->ca, t), ca_before = bs_step(cells->ca, t - 1),
-                       cb = bs_step(cells->cb, t);
-        const bs_array y = bs_step(&io->out[Y], t), y_before = bs_step(&io->out[Y], t - 1);
-        bs_dot_add_mm(h, &y_before, &r, &ga, BS_NO_TRANS, BS_TRANS);
-        bs_clock_set(h, &clock, t);
-        bs_lstm_forward(h, &ca_before, &y_before, &clock.keep, &param->p, &ga, &gb, &ca, &cb, &y,
-                        activation);
-    }
+    bs_lstm_forward_steps(h, &r, &clocks, &c_before, &y_before, &param->p, &ga, &gb, &ca, &cb, &y,
+                          activation);
     bs_strip_store(h, &cells->ga);
     bs_strip_store(h, &cells->gb);
-    bs_scratch_release(h, mark);
 }
 
-/* The deltas of all gates and cells, from the last step to the first. The whole dL/dy of two
- * neighbouring steps is in scratch. */
+/* The deltas of all gates and cells, from the last step to the first. */
 static void back_through_time(bs_handler *h, int activation, const bs_io *io,
                               const bs_lstm_parameters *param, const bs_lstm_cells *cells,
-                              const bs_clock *clock, const bs_lstm_deltas *back)
+                              const bs_array *timing, const bs_lstm_deltas *back)
 {
     const int64_t T = io->in[X].dim[0];
     const bs_lstm_cells *d = &back->d_cells;
-    const bs_array r = bs_matrix(&param->R, 1), last = bs_step(&io->d_out[Y], T - 1),
-                   dca_last = bs_step(d->ca, T - 1);
-    const bs_array dy[2] = {bs_scratch_like(h, &last), bs_scratch_like(h, &last)};
-    bs_copy_to(h, &last, &dy[(T - 1) % 2]);
-    if (!back->add)
-        bs_fill(h, &dca_last, 0.0);
-    for (int64_t t = T - 1; t >= 0; t--) {
-        const bs_array gb = bs_step(&cells->gb.wide, t), cb = bs_step(cells->cb, t),
-                       c_before = bs_step(cells->ca, t - 1);
-        const bs_array dga = bs_step(&d->ga.wide, t), dgb = bs_step(&d->gb.wide, t),
-                       dca = bs_step(d->ca, t), dca_before = bs_step(d->ca, t - 1),
-                       dcb = bs_step(d->cb, t);
-        bs_clock_set(h, clock, t);
-        (back->add ? bs_lstm_backward_add
-                   : bs_lstm_backward)(h, &dy[t % 2], &clock->keep, &param->p, &c_before, &gb, &cb,
-                                       &dca, &dga, &dgb, &dcb, &dca_before, activation);
-        if (t == 0)
-            break;
-        const bs_array *dy_before = &dy[(t - 1) % 2], from_above = bs_step(&io->d_out[Y], t - 1);
-        bs_copy_to(h, &from_above, dy_before);
-        bs_dot_add_mm(h, &dga, &r, dy_before, BS_NO_TRANS, BS_NO_TRANS);
-        if (clock->timing)
-            bs_add_into_if(h, &dy[t % 2], dy_before, &clock->keep);
-    }
+    const bs_array r = bs_matrix(&param->R, 1), clocks = timing_row(timing, &io->out[Y]);
+    const bs_array c_before = bs_step(cells->ca, -1), ca = bs_steps(cells->ca, 0, T),
+                   gb = bs_steps(&cells->gb.wide, 0, T), cb = bs_steps(cells->cb, 0, T),
+                   dy = bs_steps(&io->d_out[Y], 0, T), dga = bs_steps(&d->ga.wide, 0, T),
+                   dgb = bs_steps(&d->gb.wide, 0, T), dcb = bs_steps(d->cb, 0, T);
+    (back->add ? bs_lstm_backward_add_steps
+               : bs_lstm_backward_steps)(h, &r, &clocks, &param->p, &c_before, &ca, &gb, &cb, &dy,
+                                         d->ca, &dga, &dgb, &dcb, activation);
 }
 
 /* dpo += sum over steps of dOa * c. With clocks and something that has flowed into Oa from
@@ -113,12 +97,10 @@ void bs_lstm_backward_pass(bs_handler *h, int activation, const bs_io *io,
     const int64_t T = io->in[X].dim[0];
     const bs_array x = bs_flat(&io->in[X]), dx = bs_flat(&io->d_in[X]);
     const bs_array w = bs_matrix(&param->W, 1), dw = bs_matrix(&back->d_param.W, 1),
-                   dr = bs_matrix(&back->d_param.R, 1), like = bs_step(&io->out[Y], 0);
+                   dr = bs_matrix(&back->d_param.R, 1);
     const bs_array *dga_wide = &back->d_cells.ga.wide, steps = bs_steps(dga_wide, 0, T),
                    dga = bs_flat(&steps);
-    const bs_mark mark = bs_scratch_mark(h);
-    const bs_clock clock = bs_clock_open(h, timing, &like);
-    back_through_time(h, activation, io, param, cells, &clock, back);
+    back_through_time(h, activation, io, param, cells, timing, back);
     bs_put_dot(h, io->d_in_write[X], &dga, BS_NO_TRANS, &w, BS_NO_TRANS, &dx);
     bs_put_dot(h, back->write_W, &dga, BS_TRANS, &x, BS_NO_TRANS, &dw);
     bs_put_dot_before(h, back->write_R, dga_wide, &io->out[Y], &dr);
@@ -126,7 +108,6 @@ void bs_lstm_backward_pass(bs_handler *h, int activation, const bs_io *io,
     peephole_gradients(h, cells, timing, back);
     bs_strip_store(h, &back->d_cells.ga);
     bs_strip_store(h, &back->d_cells.gb);
-    bs_scratch_release(h, mark);
 }
 
 /* ---- an array for each gate ---- */

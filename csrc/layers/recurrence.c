@@ -112,26 +112,6 @@ void bs_add_products_before(bs_handler *h, const bs_array *deltas, int block, co
 
 /* ---- clocks ---- */
 
-bs_clock bs_clock_open(bs_handler *h, const bs_array *timing, const bs_array *like)
-{
-    const bs_array first = bs_slice(like, 0, 1);
-    bs_clock clock = {
-        .timing = timing, .keep = bs_scratch_like(h, like), .row = bs_scratch_like(h, &first)};
-    bs_fill(h, &clock.keep, 0.0);
-    return clock;
-}
-
-void bs_clock_set(bs_handler *h, const bs_clock *clock, int64_t t)
-{
-    if (!clock->timing)
-        return;
-    const bs_array timing = bs_vector(clock->timing);
-    bs_fill(h, &clock->row, (double)t);
-    if (t > 0) /* at step 0 nothing is kept, whatever the timing */
-        bs_modulo_tt(h, &clock->row, &timing, &clock->row);
-    bs_broadcast_t(h, &clock->row, 0, &clock->keep);
-}
-
 void bs_clock_check(bs_handler *h, const bs_array *timing)
 {
     const bs_mark mark = bs_scratch_mark(h);

@@ -3,6 +3,7 @@
 #ifndef BS_LAYERS_RECURRENCE_H
 #define BS_LAYERS_RECURRENCE_H
 
+#include "handlers/clock.h"
 #include "layers/kit.h"
 
 /* ---- options and port ---- */
@@ -56,19 +57,7 @@ void bs_add_products_before(bs_handler *h, const bs_array *deltas, int block, co
 /* Block number `block` of n columns of steps start .. start+count of a (T+1, B, blocks * n). */
 bs_array bs_step_block(const bs_array *a, int64_t start, int64_t count, int block, int64_t n);
 
-/* ---- clocks ---- */
-
-/* Which units keep their state at a step: those with fmod(t, timing) != 0. Without a timing none
- * does. */
-typedef struct bs_clock {
-    const bs_array *timing; /* (n), or NULL */
-    bs_array keep;          /* (B, n), 0 or not; in scratch */
-    bs_array row;           /* (1, n); in scratch */
-} bs_clock;
-
-/* `like` is any (B, n) array. */
-bs_clock bs_clock_open(bs_handler *h, const bs_array *timing, const bs_array *like);
-void bs_clock_set(bs_handler *h, const bs_clock *clock, int64_t t);
+/* ---- clocks (handlers/clock.h) ---- */
 
 /* For bs_layer_type.check: fails unless all numbers of the timing are finite and above 0. */
 void bs_clock_check(bs_handler *h, const bs_array *timing);

@@ -276,6 +276,7 @@ static PyObject *is_fully_finite(PyObject *self, PyObject *args, PyObject *named
 #define IN(arg)       ", " #arg
 #define OUT(arg)      ", " #arg
 #define INOUT(arg)    ", " #arg
+#define IN_IF(arg)    ", " #arg
 #define INOUT_IF(arg) ", " #arg
 #define NUM(arg)      ", " #arg
 #define INT(arg)      ", " #arg
