@@ -958,6 +958,84 @@ class LstmBackward(Case):
 CASES['lstm_backward'] = LstmBackward
 CASES['lstm_backward_add'] = type('lstm_backward_add', (LstmBackward,), {'adds': 1})
 
+# T, B, n: single steps, rows and cells beyond one tile, sequences of one task and of many
+SEQUENCES = [s + (a,) for s in [(1, 1, 1), (1, 3, 5), (4, 1, 7), (3, 9, 33), (5, 20, 64),
+                                (4, 17, 200)] for a in ACTIVATIONS]
+
+
+def kept(timing, t, b):
+    """keep of step t for b sequences."""
+    return np.tile((t > 0) & (np.fmod(t, timing) != 0), (b, 1))
+
+
+@case
+class lstm_forward_steps(Case):
+    shapes = SEQUENCES
+    tolerance = 256
+
+    @staticmethod
+    def arguments(r, t, b, n, activation):
+        sizes = dict(ga=4, gb=4, ca=1, cb=1, y=1)
+        arrays = {name: r.standard_normal((t, b, k * n)) for name, k in sizes.items()}
+        return {**arrays, 'r': r.standard_normal((4 * n, n)) / n,
+                'timing': r.choice([1., 2.], (1, n)), 'c_before': r.standard_normal((b, n)),
+                'y_before': r.standard_normal((b, n)), 'p': r.standard_normal((3, n)),
+                'activation': activation}
+
+    @staticmethod
+    def expected(a):
+        out = {name: a[name].copy() for name in ('ga', 'gb', 'ca', 'cb', 'y')}
+        c, y = a['c_before'], a['y_before']
+        for t in range(len(out['y'])):
+            step = CASES['lstm_forward'].expected({
+                **{name: all[t] for name, all in out.items()}, 'ga': a['ga'][t] + y @ a['r'].T,
+                'c_before': c, 'y_before': y, 'keep': kept(a['timing'], t, len(y)),
+                'p': a['p'], 'activation': a['activation']})
+            for name, value in step.items():
+                out[name][t] = value
+            c, y = out['ca'][t], out['y'][t]
+        return out
+
+
+class LstmBackwardSteps(Case):
+    shapes = SEQUENCES
+    tolerance = 256
+    step = LstmBackward
+
+    @staticmethod
+    def arguments(r, t, b, n, activation):
+        sizes = dict(ca=1, cb=1, dy=1, dga=4, dgb=4, dcb=1)
+        arrays = {name: r.standard_normal((t, b, k * n)) for name, k in sizes.items()}
+        return {**arrays, 'gb': r.random((t, b, 4 * n)), 'r': r.standard_normal((4 * n, n)) / n,
+                'timing': r.choice([1., 2.], (1, n)), 'p': r.standard_normal((3, n)),
+                'c_before': r.standard_normal((b, n)), 'dca': r.standard_normal((t + 1, b, n)),
+                'activation': activation}
+
+    @classmethod
+    def expected(cls, a):
+        old = {name: a[name] if cls.step.adds else np.zeros_like(a[name])
+               for name in ('dca', 'dga', 'dgb', 'dcb')}
+        out, steps = {name: value.copy() for name, value in old.items()}, len(a['dy'])
+        dy = a['dy'].copy()
+        for t in reversed(range(steps)):
+            keep = kept(a['timing'], t, dy.shape[1])
+            done = cls.step.expected({
+                'dy': dy[t], 'keep': keep, 'p': a['p'], 'gb': a['gb'][t], 'cb': a['cb'][t],
+                'c_before': a['ca'][t - 1] if t else a['c_before'], 'dca': out['dca'][t],
+                'dga': old['dga'][t], 'dgb': old['dgb'][t], 'dcb': old['dcb'][t],
+                'dc_before': old['dca'][t - 1], 'activation': a['activation']})
+            out['dca'][t - 1] = done.pop('dc_before')
+            for name, value in done.items():
+                out[name][t] = value
+            if t:
+                dy[t - 1] += out['dga'][t] @ a['r'] + np.where(keep, dy[t], 0)
+        return out
+
+
+CASES['lstm_backward_steps'] = LstmBackwardSteps
+CASES['lstm_backward_add_steps'] = type(
+    'lstm_backward_add_steps', (LstmBackwardSteps,), {'step': CASES['lstm_backward_add']})
+
 
 @case
 class gru_forward(Case):

@@ -212,7 +212,7 @@ def test_nan_and_infinity(name, instruction_set):
         ]
         for i, k in enumerate(arrays):
             arguments[k].reshape(-1)[i : i + len(SPECIAL)][:] = np.roll(SPECIAL, i)[
-                : arguments[k].size - i
+                : max(arguments[k].size - i, 0)
             ]
         expected = expect(name, arguments)
         handler.stream.draw = DRAW

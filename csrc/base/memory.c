@@ -4,6 +4,11 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+enum { HUGE_PAGE = 1 << 21 }; /* bytes */
 
 static atomic_llong allocations, live, fail_countdown;
 
@@ -14,15 +19,26 @@ static int must_fail(void)
     return atomic_fetch_sub(&fail_countdown, 1) == 1;
 }
 
+/* Large memory in large pages where the system has them: a matrix is walked along its columns too,
+ * and each row would be another page to look up. */
+static void *allocate(size_t bytes)
+{
+    const size_t alignment = bytes >= 2 * HUGE_PAGE ? HUGE_PAGE : BS_ALIGNMENT;
+    const size_t rounded = bytes ? (bytes + alignment - 1) / alignment * alignment : alignment;
+    void *memory = rounded < bytes ? NULL : aligned_alloc(alignment, rounded);
+#if defined(__linux__)
+    if (memory && alignment == HUGE_PAGE)
+        madvise(memory, rounded, MADV_HUGEPAGE); /* a wish only */
+#endif
+    return memory;
+}
+
 void *bs_alloc(size_t bytes)
 {
-    const size_t rounded = (bytes + BS_ALIGNMENT - 1) / BS_ALIGNMENT * BS_ALIGNMENT;
-    if (rounded < bytes || must_fail())
-        return NULL;
-    void *memory = aligned_alloc(BS_ALIGNMENT, rounded ? rounded : BS_ALIGNMENT);
+    void *memory = must_fail() ? NULL : allocate(bytes);
     if (!memory)
         return NULL;
-    memset(memory, 0, rounded ? rounded : BS_ALIGNMENT);
+    memset(memory, 0, bytes);
     atomic_fetch_add_explicit(&allocations, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&live, 1, memory_order_relaxed);
     return memory;

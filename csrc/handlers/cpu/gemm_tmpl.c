@@ -16,7 +16,7 @@ enum {
     PANEL_K = 1024,    /* most rows of a packed panel */
     TURNED_K = 256,    /* the same if op(a) is turned, so that its copy stays in the second cache */
     TILE_M = 24 * MR,  /* most rows of a tile, so that its part of op(a) stays there, too */
-    TILE_M_BLAS = 256, /* the same where a BLAS does its own blocking */
+    TILE_M_BLAS = 512, /* the same where a BLAS does its own blocking */
     TILE_N = 512,      /* most columns of a tile */
     WORK = 1 << 22,    /* multiplications that a tile should have */
     MANY_TILES = 32,   /* enough for any number of threads, so tiles may be larger than WORK asks */

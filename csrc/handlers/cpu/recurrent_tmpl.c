@@ -3,20 +3,7 @@
  * first cache. The formulas stand in ops.def. */
 #include <string.h>
 
-#include "handlers/cpu/kernels.h"
-
-enum {
-    RUN = 256,      /* cells that are done at a time */
-    STEP_COST = 64, /* of a cell of an LSTM or GRU, in cheap elements */
-    MOST = 11       /* arrays of an operation */
-};
-
-typedef struct step_job {
-    bs_array array[MOST];
-    int64_t n; /* cells of a sequence */
-    bs_activation activation;
-    int add;
-} step_job;
+#include "handlers/cpu/recurrent.h"
 
 static real *at(const step_job *j, int array, int64_t row, int64_t column)
 {
@@ -31,12 +18,12 @@ static void run_step(row_job_function *f, int n_arrays, const bs_array *const ar
     for (int k = 0; k < n_arrays; k++)
         j.array[k] = bs_matrix(arrays[k], arrays[k]->ndim - 1);
     j.n = j.array[0].dim[1];
-    K(each_row)(f, &j, j.array[0].dim[0], j.n * STEP_COST);
+    K(each_row)(f, &j, j.array[0].dim[0], j.n * CELL_COST);
 }
 
 /* ---- LSTM ---- */
 
-static void lstm_run(const step_job *j, int64_t row, int64_t start, int64_t count)
+void K(lstm_cells)(const step_job *j, int64_t row, int64_t start, int64_t count)
 {
     enum { C_BEFORE, Y_BEFORE, KEEP, P, GA, GB, CA, CB, Y };
     const int64_t n = j->n;
@@ -73,7 +60,7 @@ static void lstm_row(void *job, int64_t row)
 {
     const step_job *j = job;
     for (int64_t start = 0; start < j->n; start += RUN)
-        lstm_run(j, row, start, min64(RUN, j->n - start));
+        K(lstm_cells)(j, row, start, min64(RUN, j->n - start));
 }
 
 void K(lstm_forward)(bs_handler *h, bs_a_ c_before, bs_a_ y_before, bs_a_ keep, bs_a_ p, bs_a_ ga,
@@ -106,6 +93,7 @@ BS_INLINE void lstm_run_backward(const step_job *j, int64_t row, int64_t start, 
     real *dca = at(j, DCA, row, start), *dcb = at(j, DCB, row, start),
          *dc_before = at(j, DC_BEFORE, row, start);
     real into_c[RUN], into_z[RUN];
+    BS_ASSERT(count > 0 && count <= RUN);
     BS_IVDEP
     for (int64_t k = 0; k < count; k++) {
         const real dy_new = keep[k] != 0 ? 0 : dy[k];
@@ -134,15 +122,19 @@ BS_INLINE void lstm_run_backward(const step_job *j, int64_t row, int64_t start, 
         dza[k] = (add ? dza[k] : 0) + into_z[k];
 }
 
+void K(lstm_cells_backward)(const step_job *j, int64_t row, int64_t start, int64_t count)
+{
+    if (j->add)
+        lstm_run_backward(j, row, start, count, 1);
+    else
+        lstm_run_backward(j, row, start, count, 0);
+}
+
 static void lstm_row_backward(void *job, int64_t row)
 {
     const step_job *j = job;
-    for (int64_t start = 0; start < j->n; start += RUN) {
-        if (j->add)
-            lstm_run_backward(j, row, start, min64(RUN, j->n - start), 1);
-        else
-            lstm_run_backward(j, row, start, min64(RUN, j->n - start), 0);
-    }
+    for (int64_t start = 0; start < j->n; start += RUN)
+        K(lstm_cells_backward)(j, row, start, min64(RUN, j->n - start));
 }
 
 void K(lstm_backward)(bs_handler *h, bs_a_ dy, bs_a_ keep, bs_a_ p, bs_a_ c_before, bs_a_ gb,

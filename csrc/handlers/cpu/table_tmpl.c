@@ -20,6 +20,8 @@ void K(fill_table)(bs_device *device)
     ops->lstm_forward = K(lstm_forward);
     ops->lstm_backward = K(lstm_backward);
     ops->lstm_backward_add = K(lstm_backward_add);
+    ops->lstm_forward_steps = K(lstm_forward_steps);
+    ops->lstm_backward_steps = K(lstm_backward_steps);
     ops->gru_forward = K(gru_forward);
     ops->gru_backward = K(gru_backward);
     ops->gru_backward_add = K(gru_backward_add);

@@ -1,0 +1,354 @@
+/* lstm_steps_tmpl.c - all steps of an LSTM: products with R and cells together.
+ *
+ * R is packed once into panels of NR columns for the register tile, not at every step. A *block* is
+ * NR cells: forward, a panel belongs to a gate of a block; backward, a block has the columns of R
+ * that lead to its cells, and a panel for each gate's rows. A step is the products of all blocks,
+ * then the cells, whole sequences at a time, since memory is walked best along its rows.
+ *
+ * Sequences do not know of each other, so where R fits into the second cache, each task takes some
+ * of them through all steps, and no thread waits for another. Else every step is cut into blocks,
+ * so that each thread reads a part of R only. */
+#include <string.h>
+
+#include "handlers/cpu/recurrent.h"
+#include "handlers/fallback.h"
+
+enum {
+    GATES = 4,
+    FEW_STEPS = 4,   /* with fewer, packing R does not pay */
+    SMALL_R = 1 << 16 /* elements of R that stay in the second cache */
+};
+
+typedef struct steps {
+    int64_t T, B, n, blocks;
+    bs_activation activation;
+    bs_a_ c_before, y_before, p, ga, gb, ca, cb, y; /* of the operation */
+    bs_a_ dy, dca, dga, dgb, dcb;                   /* backward */
+    const real *panels;                             /* see panel_of */
+    real *keep;                                     /* a row of n for each step, or one of zeros */
+    int has_clocks;
+    real *whole_dy; /* backward: 2 x (B, n), all of dL/dy at this step and at the one after it */
+    int is_backward;
+    int64_t t, cell_rows; /* where a task is a part of a step: which one; sequences of a task */
+} steps;
+
+/* ---- packing ---- */
+
+typedef struct packing {
+    bs_array r; /* (4n, n) */
+    real *panels;
+    int64_t n;
+    int turned; /* the columns of a panel are rows of R */
+} packing;
+
+static int64_t panel_size(int64_t n)
+{
+    return n * NR;
+}
+
+static const real *panel_of(const steps *s, int64_t gate, int64_t block)
+{
+    return s->panels + (block * GATES + gate) * panel_size(s->n);
+}
+
+static void pack_one(void *job, int64_t panel)
+{
+    const packing *p = job;
+    const int64_t gate = panel % GATES, start = panel / GATES * NR, cols = min64(NR, p->n - start),
+                  pitch = p->r.pitch;
+    const real *r = (const real *)p->r.data + gate * p->n * pitch;
+    real *to = p->panels + panel * panel_size(p->n);
+    if (p->turned)
+        K(pack_panel)(to, r + start * pitch, p->n, cols, 1, pitch);
+    else
+        K(pack_panel)(to, r + start, p->n, cols, pitch, 1);
+}
+
+static int pack(bs_handler *h, steps *s, bs_a_ r, int turned)
+{
+    packing p = {.r = bs_matrix(r, 1),   .n = s->n, .turned = turned};
+    const int64_t panels = s->blocks * GATES;
+    p.panels = bs_scratch_take(h, (size_t)(panels * panel_size(s->n)) * sizeof(real));
+    if (p.panels)
+        K(each_row)(pack_one, &p, panels, 4 * panel_size(s->n));
+    s->panels = p.panels;
+    return p.panels != NULL;
+}
+
+/* ---- clocks ---- */
+
+static int open_keep(bs_handler *h, steps *s, bs_a_ timing)
+{
+    const real *clock = timing->data;
+    s->has_clocks = clock != NULL;
+    const int64_t rows = clock ? s->T : 1;
+    s->keep = bs_scratch_take(h, (size_t)(rows * s->n) * sizeof(real));
+    if (!s->keep)
+        return 0;
+    memset(s->keep, 0, (size_t)s->n * sizeof(real));
+    for (int64_t t = 1; t < rows; t++)
+        for (int64_t k = 0; k < s->n; k++)
+            s->keep[t * s->n + k] = REAL_FN(fmod)((real)t, clock[k]) != 0;
+    return 1;
+}
+
+/* ---- the job of a step ---- */
+
+/* (B, ...) of step t of an array over time. */
+static bs_array step_of(bs_a_ a, int64_t t)
+{
+    const bs_array at = bs_at(a, t);
+    return bs_matrix(&at, 1);
+}
+
+/* A state (T, B, n) at the step before t. */
+static bs_array state_before(bs_a_ state, bs_a_ before, int64_t t)
+{
+    return t > 0 ? step_of(state, t - 1) : bs_matrix(before, 1);
+}
+
+static bs_array packed_rows(const steps *s, real *data, int64_t rows)
+{
+    return bs_array_packed(data, s->p->dtype, 2, (const int64_t[]){rows, s->n});
+}
+
+/* The same row for all sequences. */
+static bs_array keep_array(const steps *s, int64_t t)
+{
+    bs_array row = packed_rows(s, s->keep + (s->has_clocks ? t * s->n : 0), 1);
+    row.pitch = 0;
+    return row;
+}
+
+static bs_array whole_dy(const steps *s, int64_t t)
+{
+    bs_array a = packed_rows(s, s->whole_dy + t % 2 * s->B * s->n, s->B);
+    a.pitch = s->n;
+    return a;
+}
+
+/* In the order of lstm_forward. */
+static step_job forward_job(const steps *s, int64_t t)
+{
+    return (step_job){.n = s->n,
+                      .activation = s->activation,
+                      .array = {state_before(s->ca, s->c_before, t),
+                                state_before(s->y, s->y_before, t), keep_array(s, t),
+                                bs_matrix(s->p, 1), step_of(s->ga, t), step_of(s->gb, t),
+                                step_of(s->ca, t), step_of(s->cb, t), step_of(s->y, t)}};
+}
+
+/* In the order of lstm_backward. */
+static step_job backward_job(const steps *s, int64_t t)
+{
+    return (step_job){.n = s->n,
+                      .activation = s->activation,
+                      .array = {whole_dy(s, t), keep_array(s, t), bs_matrix(s->p, 1),
+                                state_before(s->ca, s->c_before, t), step_of(s->gb, t),
+                                step_of(s->cb, t), step_of(s->dca, t), step_of(s->dga, t),
+                                step_of(s->dgb, t), step_of(s->dcb, t),
+                                step_of(s->dca, t > 0 ? t - 1 : s->T)}};
+}
+
+static real *row_of(const bs_array *a, int64_t row)
+{
+    return (real *)a->data + row * a->pitch;
+}
+
+/* Asks for part `part` of `parts` of a panel. Panels lie in the order in which they are used, and
+ * are too large for the second cache: the one behind is fetched while this one is at work. */
+static void prefetch_panel(const steps *s, const real *panel, int64_t part, int64_t parts)
+{
+    const int64_t line = BS_ALIGNMENT / sizeof(real), lines = panel_size(s->n) / line;
+    for (int64_t i = lines * part / parts; i < lines * (part + 1) / parts; i++)
+        __builtin_prefetch(panel + i * line, 0, 2);
+}
+
+/* out[row, start ..] += a[row, from ..] * panel, for sequences [first, end). */
+static void add_product(const steps *s, const bs_array *a, int64_t from, const real *panel,
+                        const bs_array *out, int64_t start, int64_t cols, int64_t first, int64_t end)
+{
+    const tile_loop loop = {.segments = 1, .length = s->n, .a_step = 1, .b_step = NR};
+    for (int64_t row = first; row < end; row += MR) {
+        tile_rows rows = {.n = (int)min64(MR, end - row)};
+        for (int i = 0; i < rows.n; i++) {
+            rows.a[i] = row_of(a, row + i) + from;
+            rows.out[i] = row_of(out, row + i) + start;
+        }
+        prefetch_panel(s, panel + panel_size(s->n), (row - first) / MR, div_up(end - first, MR));
+        K(tile)(&loop, &rows, panel, cols, NULL, 1);
+    }
+}
+
+/* ---- a step: products, a block of cells each, then cells, a sequence each ---- */
+
+static void forward_product(const steps *s, int64_t t, int64_t first, int64_t end, int64_t block)
+{
+    const int64_t start = block * NR, cols = min64(NR, s->n - start);
+    const bs_array y_before = state_before(s->y, s->y_before, t), ga = step_of(s->ga, t);
+    for (int64_t gate = 0; gate < GATES; gate++)
+        add_product(s, &y_before, 0, panel_of(s, gate, block), &ga, gate * s->n + start, cols,
+                    first, end);
+}
+
+static void forward_cells(const steps *s, int64_t t, int64_t first, int64_t end)
+{
+    const step_job job = forward_job(s, t);
+    for (int64_t row = first; row < end; row++)
+        for (int64_t start = 0; start < s->n; start += RUN)
+            K(lstm_cells)(&job, row, start, min64(RUN, s->n - start));
+}
+
+/* whole_dy[t] = dy[t] + what kept cells pass on from step t + 1 + dga[t + 1] R */
+static void backward_product(const steps *s, int64_t t, int64_t first, int64_t end, int64_t block)
+{
+    const int64_t start = block * NR, cols = min64(NR, s->n - start);
+    const bs_array above = step_of(s->dy, t), whole = whole_dy(s, t), later = whole_dy(s, t + 1);
+    const int is_last = t == s->T - 1;
+    const real *keep = s->has_clocks && !is_last ? s->keep + (t + 1) * s->n + start : NULL;
+    for (int64_t row = first; row < end; row++) {
+        const real *from = row_of(&above, row) + start, *next = row_of(&later, row) + start;
+        real *to = row_of(&whole, row) + start;
+        for (int64_t k = 0; k < cols; k++)
+            to[k] = from[k] + (keep && keep[k] != 0 ? next[k] : 0);
+    }
+    for (int64_t gate = 0; gate < GATES && !is_last; gate++) {
+        const bs_array dga = step_of(s->dga, t + 1);
+        add_product(s, &dga, gate * s->n, panel_of(s, gate, block), &whole, start, cols, first,
+                    end);
+    }
+}
+
+static void backward_cells(const steps *s, int64_t t, int64_t first, int64_t end)
+{
+    const step_job job = backward_job(s, t);
+    const bs_array dca = step_of(s->dca, t);
+    for (int64_t row = first; row < end; row++) {
+        if (t == s->T - 1) /* nothing flows into the last cells from later steps */
+            memset(row_of(&dca, row), 0, (size_t)s->n * sizeof(real));
+        for (int64_t start = 0; start < s->n; start += RUN)
+            K(lstm_cells_backward)(&job, row, start, min64(RUN, s->n - start));
+    }
+}
+
+/* ---- running ---- */
+
+static int64_t nth_step(const steps *s, int64_t i)
+{
+    return s->is_backward ? s->T - 1 - i : i;
+}
+
+static void product_of(const steps *s, int64_t t, int64_t first, int64_t end, int64_t block)
+{
+    if (s->is_backward)
+        backward_product(s, t, first, end, block);
+    else
+        forward_product(s, t, first, end, block);
+}
+
+static void cells_of(const steps *s, int64_t t, int64_t first, int64_t end)
+{
+    if (s->is_backward)
+        backward_cells(s, t, first, end);
+    else
+        forward_cells(s, t, first, end);
+}
+
+static void all_steps(void *context, int64_t task, int thread)
+{
+    const steps *s = context;
+    const int64_t first = task * MR, end = min64(first + MR, s->B);
+    (void)thread;
+    for (int64_t i = 0; i < s->T; i++) {
+        for (int64_t block = 0; block < s->blocks; block++)
+            product_of(s, nth_step(s, i), first, end, block);
+        cells_of(s, nth_step(s, i), first, end);
+    }
+}
+
+static void products_task(void *context, int64_t block, int thread)
+{
+    const steps *s = context;
+    (void)thread;
+    product_of(s, s->t, 0, s->B, block);
+}
+
+static void cells_task(void *context, int64_t task, int thread)
+{
+    const steps *s = context;
+    (void)thread;
+    cells_of(s, s->t, task * s->cell_rows, min64((task + 1) * s->cell_rows, s->B));
+}
+
+static void run(steps *s)
+{
+    if (GATES * s->n * s->n <= SMALL_R) {
+        bs_parallel(div_up(s->B, MR), all_steps, s);
+        return;
+    }
+    s->cell_rows = rows_per_task(s->n * CELL_COST);
+    for (int64_t i = 0; i < s->T; i++) {
+        s->t = nth_step(s, i);
+        bs_parallel(s->blocks, products_task, s);
+        bs_parallel(div_up(s->B, s->cell_rows), cells_task, s);
+    }
+}
+
+/* Whether there was memory. */
+static int open_steps(bs_handler *h, steps *s, bs_a_ r, bs_a_ timing, int turned)
+{
+    s->T = s->cb->dim[0], s->B = s->cb->dim[1], s->n = s->cb->dim[2];
+    s->blocks = div_up(s->n, NR);
+    return pack(h, s, r, turned) && open_keep(h, s, timing);
+}
+
+void K(lstm_forward_steps)(bs_handler *h, bs_a_ r, bs_a_ timing, bs_a_ c_before, bs_a_ y_before,
+                           bs_a_ p, bs_a_ ga, bs_a_ gb, bs_a_ ca, bs_a_ cb, bs_a_ y, int activation)
+{
+    if (cb->dim[0] < FEW_STEPS) {
+        bs_fallback_lstm_forward_steps(h, r, timing, c_before, y_before, p, ga, gb, ca, cb, y,
+                                       activation);
+        return;
+    }
+    const bs_mark mark = bs_scratch_mark(h);
+    steps s = {.c_before = c_before,
+               .y_before = y_before,
+               .p = p,
+               .ga = ga,
+               .gb = gb,
+               .ca = ca,
+               .cb = cb,
+               .y = y,
+               .activation = (bs_activation)activation};
+    if (open_steps(h, &s, r, timing, 1))
+        run(&s);
+    bs_scratch_release(h, mark);
+}
+
+void K(lstm_backward_steps)(bs_handler *h, bs_a_ r, bs_a_ timing, bs_a_ p, bs_a_ c_before, bs_a_ ca,
+                            bs_a_ gb, bs_a_ cb, bs_a_ dy, bs_a_ dca, bs_a_ dga, bs_a_ dgb,
+                            bs_a_ dcb, int activation)
+{
+    if (cb->dim[0] < FEW_STEPS) {
+        bs_fallback_lstm_backward_steps(h, r, timing, p, c_before, ca, gb, cb, dy, dca, dga, dgb,
+                                        dcb, activation);
+        return;
+    }
+    const bs_mark mark = bs_scratch_mark(h);
+    steps s = {.c_before = c_before,
+               .p = p,
+               .ca = ca,
+               .gb = gb,
+               .cb = cb,
+               .dy = dy,
+               .dca = dca,
+               .dga = dga,
+               .dgb = dgb,
+               .dcb = dcb,
+               .activation = (bs_activation)activation,
+               .is_backward = 1};
+    if (open_steps(h, &s, r, timing, 0) &&
+        (s.whole_dy = bs_scratch_take(h, (size_t)(2 * s.B * s.n) * sizeof(real))))
+        run(&s);
+    bs_scratch_release(h, mark);
+}

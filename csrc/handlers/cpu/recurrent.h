@@ -1,0 +1,27 @@
+/* recurrent.h - the elementwise part of one step of a recurrent layer, for single steps and for
+ * operations over all steps. */
+#ifndef BS_HANDLERS_CPU_RECURRENT_H
+#define BS_HANDLERS_CPU_RECURRENT_H
+
+#include "handlers/cpu/kernels.h"
+
+enum {
+    RUN = 256,     /* cells that are done at a time */
+    MOST = 11,     /* arrays of an operation */
+    CELL_COST = 64 /* of a cell of an LSTM or GRU at a step, in cheap elements */
+};
+
+/* The arrays of an operation in its order, each (B, ...) or one row for all (pitch 0). */
+typedef struct step_job {
+    bs_array array[MOST];
+    int64_t n; /* cells of a sequence */
+    bs_activation activation;
+    int add;
+} step_job;
+
+/* What lstm_forward and lstm_backward do with cells [start, start + count) of sequence `row`, count
+ * <= RUN. */
+void K(lstm_cells)(const step_job *j, int64_t row, int64_t start, int64_t count);
+void K(lstm_cells_backward)(const step_job *j, int64_t row, int64_t start, int64_t count);
+
+#endif
