@@ -16,7 +16,7 @@ enum {
     PANEL_K = 1024,    /* most rows of a packed panel */
     TURNED_K = 256,    /* the same if op(a) is turned, so that its copy stays in the second cache */
     TILE_M = 24 * MR,  /* most rows of a tile, so that its part of op(a) stays there, too */
-    TILE_M_BLAS = 512, /* the same where a BLAS does its own blocking */
+    TILE_M_BLAS = 256, /* the same where a BLAS does its own blocking */
     TILE_N = 512,      /* most columns of a tile */
     WORK = 1 << 22,    /* multiplications that a tile should have */
     MANY_TILES = 32,   /* enough for any number of threads, so tiles may be larger than WORK asks */
@@ -132,7 +132,7 @@ static void piece_by_tiles(const product *p, const piece *q, real *scratch)
 
 /* ---- bias and activation on rows that are finished ---- */
 
-static void finish_row(const product *p, real *out, int64_t j, int64_t n)
+void K(finish_row)(const product *p, real *out, int64_t j, int64_t n)
 {
     if (p->bias) {
         const real *bias = p->bias + j;
@@ -162,7 +162,7 @@ static void tile_task(void *context, int64_t task, int thread)
         piece_by_tiles(p, &q, g->scratch + (int64_t)thread * SCRATCH);
     if (g->parts == 1 && (p->bias || p->activation != BS_LINEAR))
         for (int64_t i = 0; i < q.m; i++)
-            finish_row(p, q.out + i * q.out_pitch, q.j, q.n);
+            K(finish_row)(p, q.out + i * q.out_pitch, q.j, q.n);
 }
 
 static void add_parts_row(void *context, int64_t row)
@@ -177,7 +177,7 @@ static void add_parts_row(void *context, int64_t row)
         for (int64_t j = 0; j < p->n; j++)
             out[j] = add ? out[j] + x[j] : x[j];
     }
-    finish_row(p, out, 0, p->n);
+    K(finish_row)(p, out, 0, p->n);
 }
 
 /* ---- products without preparation ---- */
@@ -214,7 +214,7 @@ static void tiny(const product *p)
             for (int64_t j = 0; j < p->n; j++)
                 out[j] += x * b[j];
         }
-        finish_row(p, out, 0, p->n);
+        K(finish_row)(p, out, 0, p->n);
     }
 }
 
@@ -258,7 +258,7 @@ static void few_rows(const product *p)
     else
         K(each_row)(few_rows_stripe, &copy, div_up(p->n, STRIPE), p->m * p->k * STRIPE);
     for (int64_t i = 0; i < p->m; i++)
-        finish_row(p, p->out + i * p->out_pitch, 0, p->n);
+        K(finish_row)(p, p->out + i * p->out_pitch, 0, p->n);
 }
 
 /* A row of a product with short sums and b as it is. */
@@ -273,7 +273,7 @@ static void few_terms_row(void *context, int64_t i)
         for (int64_t j = 0; j < p->n; j++)
             out[j] = (add ? out[j] : 0) + x * b[j];
     }
-    finish_row(p, out, 0, p->n);
+    K(finish_row)(p, out, 0, p->n);
 }
 
 /* ---- cutting ---- */
@@ -316,6 +316,8 @@ void K(gemm)(bs_handler *h, const product *p)
         few_rows(p);
         return;
     }
+    if (K(one_hot_product)(h, p))
+        return;
     if (p->k <= FEW_TERMS && !p->transb) {
         product copy = *p;
         K(each_row)(few_terms_row, &copy, p->m, p->n * p->k);

@@ -76,6 +76,12 @@ typedef struct product {
 
 void K(gemm)(bs_handler *h, const product *p);
 
+/* Computes the product if one matrix is one-hot (one_hot_tmpl.c) and that pays; else returns 0. */
+int K(one_hot_product)(bs_handler *h, const product *p);
+
+/* Bias and activation on columns [j, j + n) of a row of the output, `out` its first one. */
+void K(finish_row)(const product *p, real *out, int64_t j, int64_t n);
+
 /* ---- the register tile (tile_tmpl.c) ---- */
 
 /* MR x NR elements of a product are kept in registers: out[i][j] = start + sum over s, k of
