@@ -174,8 +174,6 @@ static void add_product(const steps *s, const bs_array *a, int64_t from, const r
         for (int i = 0; i < rows.n; i++) {
             rows.a[i] = row_of(a, row + i) + from;
             rows.out[i] = row_of(out, row + i) + start;
-            __builtin_prefetch(rows.out[i], 1, 3); /* the tile adds to it when all is summed up */
-            __builtin_prefetch(rows.out[i] + cols - 1, 1, 3);
         }
         prefetch_panel(s, panel + panel_size(s->n), (row - first) / MR, div_up(end - first, MR));
         K(tile)(&loop, &rows, panel, cols, NULL, 1);

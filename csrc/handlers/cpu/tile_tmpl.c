@@ -60,6 +60,10 @@ void K(tile)(const tile_loop *loop, const tile_rows *rows, const real *b, int64_
              const real *start, int add)
 {
     vec sum[MR][NV];
+    for (int i = 0; i < rows->n; i++) { /* wanted when all is summed up, and often far away */
+        __builtin_prefetch(rows->out[i], 1, 3);
+        __builtin_prefetch(rows->out[i] + cols - 1, 1, 3);
+    }
     if (rows->n > MR / 2)
         sum_tile(MR, loop, rows, b, start, sum);
     else if (rows->n > 1)
