@@ -19,13 +19,19 @@ enum {
     SMALL_R = 1 << 16 /* elements of R that stay in the second cache */
 };
 
+typedef struct flow { /* an array (T, B, ...) */
+    lines first;      /* step 0 */
+    int64_t step;     /* elements from a step to the next */
+} flow;
+
 typedef struct steps {
     int64_t T, B, n, blocks;
     bs_activation activation;
-    bs_a_ c_before, y_before, p, ga, gb, ca, cb, y; /* of the operation */
-    bs_a_ dy, dca, dga, dgb, dcb;                   /* backward */
-    const real *panels;                             /* see panel_of */
-    real *keep;                                     /* a row of n for each step, or one of zeros */
+    lines c_before, y_before, p; /* arrays of the operation */
+    flow ga, gb, ca, cb, y;
+    flow dy, dca, dga, dgb, dcb; /* backward */
+    const real *panels;          /* see panel_of */
+    real *keep;                  /* a row of n for each step, or one of zeros */
     int has_clocks;
     real *whole_dy; /* backward: 2 x (B, n), all of dL/dy at this step and at the one after it */
     int is_backward;
@@ -66,7 +72,7 @@ static void pack_one(void *job, int64_t panel)
 
 static int pack(bs_handler *h, steps *s, bs_a_ r, int turned)
 {
-    packing p = {.r = bs_matrix(r, 1),   .n = s->n, .turned = turned};
+    packing p = {.r = bs_matrix(r, 1), .n = s->n, .turned = turned};
     const int64_t panels = s->blocks * GATES;
     p.panels = bs_scratch_take(h, (size_t)(panels * panel_size(s->n)) * sizeof(real));
     if (p.panels)
@@ -94,37 +100,36 @@ static int open_keep(bs_handler *h, steps *s, bs_a_ timing)
 
 /* ---- the job of a step ---- */
 
-/* (B, ...) of step t of an array over time. */
-static bs_array step_of(bs_a_ a, int64_t t)
+static lines lines_of(bs_a_ a)
 {
-    const bs_array at = bs_at(a, t);
-    return bs_matrix(&at, 1);
+    const bs_array m = bs_matrix(a, a->ndim - 1);
+    return (lines){m.data, m.pitch};
 }
 
-/* A state (T, B, n) at the step before t. */
-static bs_array state_before(bs_a_ state, bs_a_ before, int64_t t)
+static flow flow_of(bs_a_ a)
 {
-    return t > 0 ? step_of(state, t - 1) : bs_matrix(before, 1);
+    const bs_array first = bs_at(a, 0), second = bs_at(a, a->dim[0] > 1 ? 1 : 0);
+    return (flow){lines_of(&first), (real *)second.data - (real *)first.data};
 }
 
-static bs_array packed_rows(const steps *s, real *data, int64_t rows)
+static lines step_of(const flow *a, int64_t t)
 {
-    return bs_array_packed(data, s->p->dtype, 2, (const int64_t[]){rows, s->n});
+    return (lines){a->first.data + t * a->step, a->first.pitch};
 }
 
-/* The same row for all sequences. */
-static bs_array keep_array(const steps *s, int64_t t)
+static lines state_before(const flow *state, const lines *before, int64_t t)
 {
-    bs_array row = packed_rows(s, s->keep + (s->has_clocks ? t * s->n : 0), 1);
-    row.pitch = 0;
-    return row;
+    return t > 0 ? step_of(state, t - 1) : *before;
 }
 
-static bs_array whole_dy(const steps *s, int64_t t)
+static lines keep_of(const steps *s, int64_t t)
 {
-    bs_array a = packed_rows(s, s->whole_dy + t % 2 * s->B * s->n, s->B);
-    a.pitch = s->n;
-    return a;
+    return (lines){s->keep + (s->has_clocks ? t * s->n : 0), 0};
+}
+
+static lines whole_dy(const steps *s, int64_t t)
+{
+    return (lines){s->whole_dy + t % 2 * s->B * s->n, s->n};
 }
 
 /* In the order of lstm_forward. */
@@ -132,10 +137,10 @@ static step_job forward_job(const steps *s, int64_t t)
 {
     return (step_job){.n = s->n,
                       .activation = s->activation,
-                      .array = {state_before(s->ca, s->c_before, t),
-                                state_before(s->y, s->y_before, t), keep_array(s, t),
-                                bs_matrix(s->p, 1), step_of(s->ga, t), step_of(s->gb, t),
-                                step_of(s->ca, t), step_of(s->cb, t), step_of(s->y, t)}};
+                      .array = {state_before(&s->ca, &s->c_before, t),
+                                state_before(&s->y, &s->y_before, t), keep_of(s, t), s->p,
+                                step_of(&s->ga, t), step_of(&s->gb, t), step_of(&s->ca, t),
+                                step_of(&s->cb, t), step_of(&s->y, t)}};
 }
 
 /* In the order of lstm_backward. */
@@ -143,39 +148,41 @@ static step_job backward_job(const steps *s, int64_t t)
 {
     return (step_job){.n = s->n,
                       .activation = s->activation,
-                      .array = {whole_dy(s, t), keep_array(s, t), bs_matrix(s->p, 1),
-                                state_before(s->ca, s->c_before, t), step_of(s->gb, t),
-                                step_of(s->cb, t), step_of(s->dca, t), step_of(s->dga, t),
-                                step_of(s->dgb, t), step_of(s->dcb, t),
-                                step_of(s->dca, t > 0 ? t - 1 : s->T)}};
+                      .array = {whole_dy(s, t), keep_of(s, t), s->p,
+                                state_before(&s->ca, &s->c_before, t), step_of(&s->gb, t),
+                                step_of(&s->cb, t), step_of(&s->dca, t), step_of(&s->dga, t),
+                                step_of(&s->dgb, t), step_of(&s->dcb, t),
+                                step_of(&s->dca, t > 0 ? t - 1 : s->T)}};
 }
 
-static real *row_of(const bs_array *a, int64_t row)
+static int is_small(const steps *s)
 {
-    return (real *)a->data + row * a->pitch;
+    return GATES * s->n * s->n <= SMALL_R;
 }
 
 /* Asks for part `part` of `parts` of a panel. Panels lie in the order in which they are used, and
  * are too large for the second cache: the one behind is fetched while this one is at work. */
 static void prefetch_panel(const steps *s, const real *panel, int64_t part, int64_t parts)
 {
-    const int64_t line = BS_ALIGNMENT / sizeof(real), lines = panel_size(s->n) / line;
-    for (int64_t i = lines * part / parts; i < lines * (part + 1) / parts; i++)
+    const int64_t line = BS_ALIGNMENT / sizeof(real), count = panel_size(s->n) / line;
+    for (int64_t i = count * part / parts; i < count * (part + 1) / parts; i++)
         __builtin_prefetch(panel + i * line, 0, 2);
 }
 
 /* out[row, start ..] += a[row, from ..] * panel, for sequences [first, end). */
-static void add_product(const steps *s, const bs_array *a, int64_t from, const real *panel,
-                        const bs_array *out, int64_t start, int64_t cols, int64_t first, int64_t end)
+static void add_product(const steps *s, const lines *a, int64_t from, const real *panel,
+                        const lines *out, int64_t start, int64_t cols, int64_t first, int64_t end)
 {
     const tile_loop loop = {.segments = 1, .length = s->n, .a_step = 1, .b_step = NR};
     for (int64_t row = first; row < end; row += MR) {
         tile_rows rows = {.n = (int)min64(MR, end - row)};
         for (int i = 0; i < rows.n; i++) {
-            rows.a[i] = row_of(a, row + i) + from;
-            rows.out[i] = row_of(out, row + i) + start;
+            rows.a[i] = line_at(a, row + i) + from;
+            rows.out[i] = line_at(out, row + i) + start;
         }
-        prefetch_panel(s, panel + panel_size(s->n), (row - first) / MR, div_up(end - first, MR));
+        if (!is_small(s))
+            prefetch_panel(s, panel + panel_size(s->n), (row - first) / MR,
+                           div_up(end - first, MR));
         K(tile)(&loop, &rows, panel, cols, NULL, 1);
     }
 }
@@ -185,7 +192,7 @@ static void add_product(const steps *s, const bs_array *a, int64_t from, const r
 static void forward_product(const steps *s, int64_t t, int64_t first, int64_t end, int64_t block)
 {
     const int64_t start = block * NR, cols = min64(NR, s->n - start);
-    const bs_array y_before = state_before(s->y, s->y_before, t), ga = step_of(s->ga, t);
+    const lines y_before = state_before(&s->y, &s->y_before, t), ga = step_of(&s->ga, t);
     for (int64_t gate = 0; gate < GATES; gate++)
         add_product(s, &y_before, 0, panel_of(s, gate, block), &ga, gate * s->n + start, cols,
                     first, end);
@@ -203,17 +210,17 @@ static void forward_cells(const steps *s, int64_t t, int64_t first, int64_t end)
 static void backward_product(const steps *s, int64_t t, int64_t first, int64_t end, int64_t block)
 {
     const int64_t start = block * NR, cols = min64(NR, s->n - start);
-    const bs_array above = step_of(s->dy, t), whole = whole_dy(s, t), later = whole_dy(s, t + 1);
+    const lines above = step_of(&s->dy, t), whole = whole_dy(s, t), later = whole_dy(s, t + 1);
     const int is_last = t == s->T - 1;
     const real *keep = s->has_clocks && !is_last ? s->keep + (t + 1) * s->n + start : NULL;
     for (int64_t row = first; row < end; row++) {
-        const real *from = row_of(&above, row) + start, *next = row_of(&later, row) + start;
-        real *to = row_of(&whole, row) + start;
+        const real *from = line_at(&above, row) + start, *next = line_at(&later, row) + start;
+        real *to = line_at(&whole, row) + start;
         for (int64_t k = 0; k < cols; k++)
             to[k] = from[k] + (keep && keep[k] != 0 ? next[k] : 0);
     }
     for (int64_t gate = 0; gate < GATES && !is_last; gate++) {
-        const bs_array dga = step_of(s->dga, t + 1);
+        const lines dga = step_of(&s->dga, t + 1);
         add_product(s, &dga, gate * s->n, panel_of(s, gate, block), &whole, start, cols, first,
                     end);
     }
@@ -222,10 +229,10 @@ static void backward_product(const steps *s, int64_t t, int64_t first, int64_t e
 static void backward_cells(const steps *s, int64_t t, int64_t first, int64_t end)
 {
     const step_job job = backward_job(s, t);
-    const bs_array dca = step_of(s->dca, t);
+    const lines dca = step_of(&s->dca, t);
     for (int64_t row = first; row < end; row++) {
         if (t == s->T - 1) /* nothing flows into the last cells from later steps */
-            memset(row_of(&dca, row), 0, (size_t)s->n * sizeof(real));
+            memset(line_at(&dca, row), 0, (size_t)s->n * sizeof(real));
         for (int64_t start = 0; start < s->n; start += RUN)
             K(lstm_cells_backward)(&job, row, start, min64(RUN, s->n - start));
     }
@@ -282,7 +289,7 @@ static void cells_task(void *context, int64_t task, int thread)
 
 static void run(steps *s)
 {
-    if (GATES * s->n * s->n <= SMALL_R) {
+    if (is_small(s)) {
         bs_parallel(div_up(s->B, MR), all_steps, s);
         return;
     }
@@ -297,7 +304,7 @@ static void run(steps *s)
 /* Whether there was memory. */
 static int open_steps(bs_handler *h, steps *s, bs_a_ r, bs_a_ timing, int turned)
 {
-    s->T = s->cb->dim[0], s->B = s->cb->dim[1], s->n = s->cb->dim[2];
+    s->n = r->dim[1];
     s->blocks = div_up(s->n, NR);
     return pack(h, s, r, turned) && open_keep(h, s, timing);
 }
@@ -311,15 +318,17 @@ void K(lstm_forward_steps)(bs_handler *h, bs_a_ r, bs_a_ timing, bs_a_ c_before,
         return;
     }
     const bs_mark mark = bs_scratch_mark(h);
-    steps s = {.c_before = c_before,
-               .y_before = y_before,
-               .p = p,
-               .ga = ga,
-               .gb = gb,
-               .ca = ca,
-               .cb = cb,
-               .y = y,
-               .activation = (bs_activation)activation};
+    steps s = {.T = y->dim[0],
+               .B = y->dim[1],
+               .activation = (bs_activation)activation,
+               .c_before = lines_of(c_before),
+               .y_before = lines_of(y_before),
+               .p = lines_of(p),
+               .ga = flow_of(ga),
+               .gb = flow_of(gb),
+               .ca = flow_of(ca),
+               .cb = flow_of(cb),
+               .y = flow_of(y)};
     if (open_steps(h, &s, r, timing, 1))
         run(&s);
     bs_scratch_release(h, mark);
@@ -335,17 +344,19 @@ void K(lstm_backward_steps)(bs_handler *h, bs_a_ r, bs_a_ timing, bs_a_ p, bs_a_
         return;
     }
     const bs_mark mark = bs_scratch_mark(h);
-    steps s = {.c_before = c_before,
-               .p = p,
-               .ca = ca,
-               .gb = gb,
-               .cb = cb,
-               .dy = dy,
-               .dca = dca,
-               .dga = dga,
-               .dgb = dgb,
-               .dcb = dcb,
+    steps s = {.T = dy->dim[0],
+               .B = dy->dim[1],
                .activation = (bs_activation)activation,
+               .c_before = lines_of(c_before),
+               .p = lines_of(p),
+               .gb = flow_of(gb),
+               .ca = flow_of(ca),
+               .cb = flow_of(cb),
+               .dy = flow_of(dy),
+               .dca = flow_of(dca),
+               .dga = flow_of(dga),
+               .dgb = flow_of(dgb),
+               .dcb = flow_of(dcb),
                .is_backward = 1};
     if (open_steps(h, &s, r, timing, 0) &&
         (s.whole_dy = bs_scratch_take(h, (size_t)(2 * s.B * s.n) * sizeof(real))))

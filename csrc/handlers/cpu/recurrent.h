@@ -11,9 +11,18 @@ enum {
     CELL_COST = 64 /* of a cell of an LSTM or GRU at a step, in cheap elements */
 };
 
-/* The arrays of an operation in its order, each (B, ...) or one row for all (pitch 0). */
+typedef struct lines { /* a row of a step for each sequence, or one for all (pitch 0) */
+    real *data;
+    int64_t pitch;
+} lines;
+
+static inline real *line_at(const lines *a, int64_t row)
+{
+    return a->data + row * a->pitch;
+}
+
 typedef struct step_job {
-    bs_array array[MOST];
+    lines array[MOST]; /* in the order of the operation */
     int64_t n; /* cells of a sequence */
     bs_activation activation;
     int add;

@@ -7,18 +7,20 @@
 
 static real *at(const step_job *j, int array, int64_t row, int64_t column)
 {
-    return (real *)j->array[array].data + row * j->array[array].pitch + column;
+    return line_at(&j->array[array], row) + column;
 }
 
 /* The first array is (B, n). */
 static void run_step(row_job_function *f, int n_arrays, const bs_array *const arrays[],
                      int activation, int add)
 {
-    step_job j = {.activation = (bs_activation)activation, .add = add};
-    for (int k = 0; k < n_arrays; k++)
-        j.array[k] = bs_matrix(arrays[k], arrays[k]->ndim - 1);
-    j.n = j.array[0].dim[1];
-    K(each_row)(f, &j, j.array[0].dim[0], j.n * CELL_COST);
+    step_job j = {
+        .n = arrays[0]->dim[1], .activation = (bs_activation)activation, .add = add};
+    for (int k = 0; k < n_arrays; k++) {
+        const bs_array m = bs_matrix(arrays[k], arrays[k]->ndim - 1);
+        j.array[k] = (lines){m.data, m.pitch};
+    }
+    K(each_row)(f, &j, arrays[0]->dim[0], j.n * CELL_COST);
 }
 
 /* ---- LSTM ---- */
