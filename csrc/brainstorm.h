@@ -12,6 +12,7 @@
 #include "base/parallel.h"
 #include "base/philox.h"
 #include "base/status.h"
+#include "base/subnormal.h"
 #include "handlers/debug.h"
 #include "handlers/handler.h"
 #include "handlers/op_info.h"

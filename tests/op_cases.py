@@ -198,7 +198,7 @@ matrix_vector('divide_mv', lambda m, v, out: m / v, floor=0.1)
 
 def product(name, add):
     class Product(Case):
-        # m, n, k; the last ones are cut into tiles, and along k
+        # m, n, k; the last ones are cut into tiles, and along k, or computed by BLAS
         shapes = [
             (m, n, k, ta, tb)
             for m, n, k in [
@@ -209,7 +209,9 @@ def product(name, add):
                 (6, 16, 64),
                 (37, 65, 129),
                 (200, 530, 40),
+                (300, 50, 3),
                 (5, 21, 5000),
+                (257, 300, 2100),
             ]
             for ta in (False, True)
             for tb in (False, True)

@@ -370,10 +370,10 @@ def test_the_number_of_threads_does_not_change_a_bit(name):
     before = _core.num_threads()
     results = []
     try:
-        for threads in (1, 2, 5):
+        for threads in (1, 2, 3, 8):
             _core.set_num_threads(threads)
             bench = Bench(case, np.float32)
-            results.append(bench.run(bench.data(3, 40)))
+            results.append(bench.run(bench.data(5, 40)))
     finally:
         _core.set_num_threads(before)
     for other in results[1:]:

@@ -255,7 +255,7 @@ def threads():
 def test_threads_do_not_change_bits(name, threads):
     for shape in CASES[name].shapes:
         results = []
-        for n in (1, 2, 5):
+        for n in (1, 2, 3, 8):
             threads(n)
             handler = open_handler(np.float32)
             arguments = make(name, np.float32, shape)
@@ -271,7 +271,7 @@ def test_threads_do_not_change_large_products_and_convolutions(threads):
     a, b = (r.standard_normal(s).astype(np.float32) for s in [(500, 3000), (3000, 600)])
     x, w = (r.standard_normal(s).astype(np.float32) for s in [(37, 16, 16, 8), (24, 5, 5, 8)])
     results = []
-    for n in (1, 2, 5):
+    for n in (1, 2, 3, 8):
         threads(n)
         handler = open_handler(np.float32)
         out, y, dw = (
@@ -287,6 +287,97 @@ def test_threads_do_not_change_large_products_and_convolutions(threads):
     for other in results[1:]:
         for first, second in zip(results[0], other):
             np.testing.assert_array_equal(first, second)
+
+
+# ---- one-hot matrices ----
+
+
+def one_hot(r, rows, cols, empty=0.1):
+    """One number in each row that is not 0, in some none."""
+    x = np.zeros((rows, cols))
+    x[np.arange(rows), r.integers(0, cols, rows)] = r.standard_normal(rows)
+    x[r.random(rows) < empty] = 0
+    return x
+
+
+@pytest.mark.parametrize('instruction_set', INSTRUCTION_SETS)
+@pytest.mark.parametrize('dtype', DTYPES)
+def test_one_hot_rows_are_looked_up(dtype, instruction_set):
+    r = np.random.default_rng(8)
+    handler = open_handler(dtype, instruction_set)
+    x, w = one_hot(r, 130, 70).astype(dtype), r.standard_normal((70, 97)).astype(dtype)
+    bias, out = r.standard_normal(97).astype(dtype), np.zeros((130, 97), dtype)
+    handler.dot_mm(x, w, out)
+    np.testing.assert_allclose(out, x @ w, rtol=1e-6, atol=0)
+    handler.dot_add_mm(x, np.asfortranarray(w).T.copy(), out, False, True)
+    np.testing.assert_allclose(out, 2 * (x @ w), rtol=1e-6, atol=0)
+    handler.linear_act(x, w.T.copy(), bias, out, 'tanh')
+    np.testing.assert_allclose(out, np.tanh(x @ w + bias), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize('instruction_set', INSTRUCTION_SETS)
+@pytest.mark.parametrize('dtype', DTYPES)
+def test_one_hot_rows_are_scattered(dtype, instruction_set):
+    r = np.random.default_rng(9)
+    handler = open_handler(dtype, instruction_set)
+    d, x = r.standard_normal((150, 99)).astype(dtype), one_hot(r, 150, 20).astype(dtype)
+    out = r.standard_normal((99, 20)).astype(dtype)
+    before = out.copy()
+    handler.dot_add_mm(d, x, out, True)
+    tolerance = 1e-5 if dtype == np.float32 else 1e-12
+    np.testing.assert_allclose(out, before + d.T @ x, rtol=tolerance, atol=tolerance)
+    handler.dot_mm(d, x, out, True)
+    np.testing.assert_allclose(out, d.T @ x, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize('bad', [np.nan, np.inf, -np.inf])
+def test_infinity_and_nan_beside_one_hot_rows(bad):
+    r = np.random.default_rng(10)
+    handler = open_handler(np.float32)
+    x, w = one_hot(r, 130, 70).astype(np.float32), r.standard_normal((70, 97)).astype(np.float32)
+    d, out = r.standard_normal((130, 99)).astype(np.float32), np.zeros((130, 97), np.float32)
+    w[3, 5] = d[100, 7] = bad
+    with np.errstate(invalid='ignore'):
+        handler.dot_mm(x, w, out)
+        np.testing.assert_array_equal(np.isnan(out), np.isnan(x @ w))
+        out = np.zeros((99, 70), np.float32)
+        handler.dot_mm(d, x, out, True)
+        np.testing.assert_array_equal(np.isnan(out), np.isnan(d.T @ x))
+        x[5, 9] = bad  # in the one-hot matrix itself, and on top of another number
+        out = np.zeros((130, 97), np.float32)
+        handler.dot_mm(x, np.ones_like(w), out)
+        np.testing.assert_array_equal(np.isfinite(out), np.isfinite(x @ np.ones_like(w)))
+
+
+def test_threads_do_not_change_products_with_one_hot_rows(threads):
+    r = np.random.default_rng(11)
+    x, w, d = one_hot(r, 3000, 70), r.standard_normal((70, 600)), r.standard_normal((3000, 500))
+    x, w, d = (a.astype(np.float32) for a in (x, w, d))
+    results = []
+    for n in (1, 2, 3, 8):
+        threads(n)
+        out, dw = np.zeros((3000, 600), np.float32), np.zeros((500, 70), np.float32)
+        handler = open_handler(np.float32)
+        handler.dot_mm(x, w, out)
+        handler.dot_mm(d, x, dw, True)
+        results.append((out, dw))
+    for other in results[1:]:
+        for first, second in zip(results[0], other):
+            np.testing.assert_array_equal(first, second)
+
+
+# ---- numbers that are too small ----
+
+
+def test_subnormal_numbers_count_as_0_inside_only():
+    tiny = np.finfo(np.float32).tiny
+    small, out = np.full(100000, tiny / 4, np.float32), np.ones(100000, np.float32)
+    handler = open_handler(np.float32)
+    handler.mult_st(1.0, small, out)  # operands
+    assert (out == 0).all()
+    handler.mult_st(0.25, np.full_like(small, tiny), out)  # results
+    assert (out == 0).all()
+    assert np.all(small > 0) and np.float32(tiny) / 4 > 0  # NumPy in this thread keeps them
 
 
 WITHOUT_BLAS = """

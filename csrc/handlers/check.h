@@ -32,6 +32,6 @@ bs_check bs_check_softmax_ce_deriv; /* p and dx (..., C), targets and dloss (...
 bs_check bs_check_mult_sum;         /* a and b (M, N), out (N,) or (1, N) */
 bs_check bs_check_lstm;             /* see ops.def: (B, n), gates (B, 4n), p (3, n) */
 bs_check bs_check_lstm_steps; /* (T, B, n), gates (T, B, 4n), r (4n, n), p (3, n); see ops.def */
-bs_check bs_check_gru; /* see ops.def: (B, n), ga (B, 4n), gb (B, 3n), b (n,) or (1, n) */
+bs_check bs_check_gru;        /* see ops.def: (B, n), ga (B, 4n), gb (B, 3n), b (n,) or (1, n) */
 
 #endif

@@ -107,11 +107,11 @@ bs_status bs_check_lstm(const bs_op_info *op, const bs_value *values, bs_error *
 static int steps_shape(const char *name, int64_t T, int64_t B, int64_t n, int64_t dim[3])
 {
     const int is_gates = ends_in(name, "ga") || ends_in(name, "gb"), is_r = strcmp(name, "r") == 0;
-    const int64_t rows = is_r                        ? 4 * n
-                         : strcmp(name, "p") == 0    ? 3
-                         : ends_in(name, "_before")  ? B
+    const int64_t rows = is_r                          ? 4 * n
+                         : strcmp(name, "p") == 0      ? 3
+                         : ends_in(name, "_before")    ? B
                          : strcmp(name, "timing") == 0 ? 1
-                                                     : 0;
+                                                       : 0;
     const int with_context = strcmp(name, "dca") == 0;
     dim[0] = rows ? rows : T + with_context;
     dim[1] = rows ? n : B;

@@ -1,5 +1,5 @@
-/* fallback_recurrent.c - one step of an LSTM or a GRU in terms of required operations, and all steps
- * of an LSTM in terms of single ones. */
+/* fallback_recurrent.c - one step of an LSTM or a GRU in terms of required operations, and all
+ * steps of an LSTM in terms of single ones. */
 #include "handlers/clock.h"
 #include "handlers/fallback.h"
 

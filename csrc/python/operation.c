@@ -1,7 +1,6 @@
 /* operation.c - the operations as methods of Handler: one per row of ops.def.
  *
  * The GIL is released around operations on arrays that are large enough to be worth it. */
-#include "base/subnormal.h"
 #include "python/convert.h"
 #include "python/handler.h"
 

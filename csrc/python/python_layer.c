@@ -1,7 +1,6 @@
 /* python_layer.c - a layer type whose functions call a layer object in Python. */
 #include "python/python_layer.h"
 
-#include "base/subnormal.h"
 #include "python/settings.h"
 
 typedef struct {

@@ -2,9 +2,9 @@
  *
  * plan_cut() is the one place that decides, by shape alone: tiny products run at once on the
  * caller; the others are cut into tiles of the output, and if these are few and k is large, k is
- * cut as well (then the parts are summed in order). A tile is computed on the thread that has it, by
- * the register tile over panels of op(b) packed in its scratch, or, if the product is large in all
- * directions, by BLAS. So the bits do not depend on the number of threads. */
+ * cut as well (then the parts are summed in order). A tile is computed on the thread that has it,
+ * by the register tile over panels of op(b) packed in its scratch, or, if the product is large in
+ * all directions, by BLAS. So the bits do not depend on the number of threads. */
 #include <string.h>
 
 #include "handlers/cpu/blas.h"

@@ -15,7 +15,7 @@
 
 enum {
     GATES = 4,
-    FEW_STEPS = 4,   /* with fewer, packing R does not pay */
+    FEW_STEPS = 4,    /* with fewer, packing R does not pay */
     SMALL_R = 1 << 16 /* elements of R that stay in the second cache */
 };
 

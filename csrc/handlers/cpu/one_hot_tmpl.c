@@ -2,9 +2,9 @@
  * encoded letters and classes have: rows are looked up, or added where they belong, instead of
  * multiplied.
  *
- * Whether a matrix is one is seen by reading it, which a dense one ends in its first row. The values
- * are those of the full product, but for infinities and NaN, which times 0 would be NaN: where the
- * other matrix has one, the full product is taken. */
+ * Whether a matrix is one is seen by reading it, which a dense one ends in its first row. The
+ * values are those of the full product, but for infinities and NaN, which times 0 would be NaN:
+ * where the other matrix has one, the full product is taken. */
 #include <string.h>
 
 #include "handlers/cpu/kernels.h"
@@ -14,7 +14,8 @@ enum {
     STRIP = 8 * VEC /* columns that are added up at a time, so that the sums stay in the cache */
 };
 
-/* The only number of each row that is not 0, and its column; column 0 and value 0 if there is none. */
+/* The only number of each row that is not 0, and its column; column 0 and value 0 if there is none.
+ */
 typedef struct one_hot {
     const real *data;
     int64_t rows, cols, pitch;

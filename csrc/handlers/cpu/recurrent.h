@@ -23,7 +23,7 @@ static inline real *line_at(const lines *a, int64_t row)
 
 typedef struct step_job {
     lines array[MOST]; /* in the order of the operation */
-    int64_t n; /* cells of a sequence */
+    int64_t n;         /* cells of a sequence */
     bs_activation activation;
     int add;
 } step_job;

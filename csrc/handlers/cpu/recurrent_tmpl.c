@@ -14,8 +14,7 @@ static real *at(const step_job *j, int array, int64_t row, int64_t column)
 static void run_step(row_job_function *f, int n_arrays, const bs_array *const arrays[],
                      int activation, int add)
 {
-    step_job j = {
-        .n = arrays[0]->dim[1], .activation = (bs_activation)activation, .add = add};
+    step_job j = {.n = arrays[0]->dim[1], .activation = (bs_activation)activation, .add = add};
     for (int k = 0; k < n_arrays; k++) {
         const bs_array m = bs_matrix(arrays[k], arrays[k]->ndim - 1);
         j.array[k] = (lines){m.data, m.pitch};
