@@ -2,13 +2,15 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench docs lint coverage mutants wheel clean
+.PHONY: demo test check bench bench-peers docs lint coverage mutants wheel clean
 .NOTPARALLEL:
 
 demo: .venv/installed ; $(BIN)/python examples/digits.py
 test: .venv/installed ; $(BIN)/pytest
 check: check-gcc check-clang check-asan
-bench: .venv/installed ; $(BIN)/python benchmarks/steps.py
+bench: .venv/installed ; $(BIN)/python benchmarks/ops.py && $(BIN)/python benchmarks/steps.py
+bench-peers: .venv/installed .venv-peers/installed
+	$(BIN)/python benchmarks/steps.py --peers .venv-peers/bin/python --json build/steps.json
 docs: .venv/installed ; $(BIN)/pip install -q 'brainstorm[docs]' && $(BIN)/sphinx-build -qW docs build/docs
 lint: .venv/tools
 	clang-format --dry-run --Werror $$(git ls-files 'csrc/*.[ch]' 'tests/c/*.[ch]' 'examples/*.c')
@@ -16,7 +18,7 @@ lint: .venv/tools
 coverage: .venv/tools ; PATH="$(CURDIR)/$(BIN):$$PATH" sh tools/coverage.sh
 mutants: .venv/installed ; $(BIN)/python tests/mutants.py
 wheel: .venv/made ; $(BIN)/pip wheel --no-deps -w dist .
-clean: ; rm -rf build dist .venv .tox *.egg-info brainstorm/*.so brainstorm/LICENSE.openblas.txt
+clean: ; rm -rf build dist .venv .venv-peers .tox *.egg-info brainstorm/*.so brainstorm/LICENSE.openblas.txt
 
 check-%: .venv/made
 	@command -v $(subst asan,gcc,$*) >/dev/null || { echo "make check needs $*: install it (Debian: apt-get install $*)"; exit 1; }
@@ -27,6 +29,12 @@ check-%: .venv/made
 SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc brainstorm -name '*.[ch]' -o -name '*.def' -o -name '*.py*' -not -name '*.pyc')
 .venv/installed: .venv/made $(SOURCES)
 	$(BIN)/pip install -q '.[tests]'
+	@touch $@
+
+# PyTorch and JAX, some gigabytes, away from the package's own environment.
+.venv-peers/installed:
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/pip install -q torch jax numpy
 	@touch $@
 
 .venv/tools: .venv/installed

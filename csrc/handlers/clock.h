@@ -11,6 +11,10 @@ typedef struct bs_clock {
     bs_array row;           /* (1, n); in scratch */
 } bs_clock;
 
+/* What operations over all steps take for timing, (1, n): without clocks (NULL) an array without
+ * data. `y` is any (T, B, n) array. */
+bs_array bs_timing_row(const bs_array *timing, const bs_array *y);
+
 /* `like` is any (B, n) array. */
 bs_clock bs_clock_open(bs_handler *h, const bs_array *timing, const bs_array *like);
 void bs_clock_set(bs_handler *h, const bs_clock *clock, int64_t t);

@@ -47,17 +47,46 @@ void K(softmax_m)(bs_handler *h, bs_a_ m, bs_a_ out)
     K(each_row)(softmax_row, &j, j.in.rows, j.in.n * MATHS_COST);
 }
 
+/* Largest number and sum in lanes, so that they become vector code. */
+enum { LANES = 2 * VEC };
+
+static real largest(const real *x, int64_t n)
+{
+    real lane[LANES], top = n ? x[0] : 0;
+    for (int l = 0; l < LANES; l++)
+        lane[l] = top;
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int l = 0; l < LANES; l++)
+            lane[l] = x[i + l] > lane[l] ? x[i + l] : lane[l];
+    for (; i < n; i++)
+        top = x[i] > top ? x[i] : top;
+    for (int l = 0; l < LANES; l++)
+        top = lane[l] > top ? lane[l] : top;
+    return top;
+}
+
+static real sum_of(const real *x, int64_t n)
+{
+    real lane[LANES] = {0}, sum = 0;
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int l = 0; l < LANES; l++)
+            lane[l] += x[i + l];
+    for (; i < n; i++)
+        sum += x[i];
+    for (int l = 0; l < LANES; l++)
+        sum += lane[l];
+    return sum;
+}
+
 void K(softmax_row)(const real *x, real *p, int64_t n)
 {
-    real top = n ? x[0] : 0, sum = 0;
-    for (int64_t i = 1; i < n; i++)
-        top = x[i] > top ? x[i] : top;
+    const real top = largest(x, n);
     BS_IVDEP
     for (int64_t i = 0; i < n; i++)
         p[i] = vexp(x[i] - top);
-    for (int64_t i = 0; i < n; i++)
-        sum += p[i];
-    const real scale = 1 / sum;
+    const real scale = 1 / sum_of(p, n);
     BS_IVDEP
     for (int64_t i = 0; i < n; i++)
         p[i] *= scale;

@@ -77,7 +77,12 @@ void K(tile)(const tile_loop *loop, const tile_rows *rows, const real *b, int64_
 /* ---- panels ---- */
 
 /* LOW(a, b) = a0 b0 a1 b1 ..., HIGH the same of the upper halves. */
-#if BS_REAL_BITS == 32 && defined(__AVX512F__)
+#if !defined(__has_builtin)
+#define __has_builtin(x) 0
+#endif
+#if !__has_builtin(__builtin_shufflevector) /* gcc before version 12 */
+#define NO_SHUFFLES
+#elif BS_REAL_BITS == 32 && defined(__AVX512F__)
 #define LOW(a, b)                                                                                  \
     __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
 #define HIGH(a, b)                                                                                 \
@@ -96,6 +101,14 @@ void K(tile)(const tile_loop *loop, const tile_rows *rows, const real *b, int64_
 /* to[i * NR + j] = from[j * pitch + i], i, j < VEC. A round moves the highest bit of the row's
  * number to the lowest of the column's and the highest of the column's to the lowest of the row's;
  * when all bits have moved, rows are columns. */
+#if defined(NO_SHUFFLES)
+static void transpose_block(const real *from, int64_t pitch, real *to)
+{
+    for (int j = 0; j < VEC; j++)
+        for (int i = 0; i < VEC; i++)
+            to[i * NR + j] = from[j * pitch + i];
+}
+#else
 static void transpose_block(const real *from, int64_t pitch, real *to)
 {
     vec row[VEC], turned[VEC];
@@ -117,6 +130,7 @@ static void transpose_block(const real *from, int64_t pitch, real *to)
     for (int i = 0; i < VEC; i++)
         *(vec *)(to + i * NR) = row[i];
 }
+#endif
 
 /* The panel of columns that are rows of memory. */
 static void turn_panel(real *panel, const real *b, int64_t k, int64_t cols, int64_t pitch)

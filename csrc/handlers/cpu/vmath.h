@@ -4,8 +4,8 @@
  * exp(x) = 2^n exp(r), n = round(x / ln 2), |r| <= ln(2)/2, exp(r) by its Taylor polynomial (degree
  * 7 for float, 13 for double, error below 0.1 ulp). Rounding to n is done by adding and subtracting
  * a number so large that it has no fraction bits, whose low bits then hold n as an integer. 2^n is
- * multiplied in two steps, so that overflow gives infinity and underflow 0 or a denormal number.
- * NaN comes out as NaN.
+ * multiplied in two steps, so that overflow gives infinity and underflow 0 (base/subnormal.h). NaN
+ * comes out as NaN.
  *
  * Worst errors, in units in the last place, over all of float and many random double
  * (tests/test_vector_math.py): exp 2, sigmoid 3, tanh 3, exp(x) - 1 for x <= 0: 3. */
