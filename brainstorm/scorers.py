@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from brainstorm.checks import check_name, check_number, check_type
 from brainstorm.describable import DescribedByArguments
-from brainstorm.utils import check_number, check_type, flatten_time_and_features
+from brainstorm.utils import flatten_time_and_features
 
 __all__ = ['Accuracy', 'Hamming', 'MeanSquaredError', 'ScoreKeeper', 'Scorer']
 
@@ -23,12 +24,13 @@ class Scorer(DescribedByArguments):
         name (str | None): key in the results; None: the name of the class.
     """
 
-    def __init__(self, out_name: str = '', targets_name: str = 'targets', mask_name: str = '',
-                 name: str | None = None):
-        self.out_name = out_name
-        self.targets_name = targets_name
-        self.mask_name = mask_name
-        self.__name__ = type(self).__name__ if name is None else name
+    def __init__(self, out_name: str | None = '', targets_name: str | None = 'targets',
+                 mask_name: str | None = '', name: str | None = None):
+        owner = type(self).__name__
+        self.out_name = _check_optional(owner, 'out_name', out_name)
+        self.targets_name = _check_optional(owner, 'targets_name', targets_name)
+        self.mask_name = _check_optional(owner, 'mask_name', mask_name)
+        self.__name__ = owner if name is None else check_name(owner, 'name', name)
 
     @classmethod
     def __new_from_description__(cls, description):
@@ -74,8 +76,9 @@ class Accuracy(Scorer):
 class Hamming(Scorer):
     """The fraction of correct labels, where a label counts as predicted from `threshold` on."""
 
-    def __init__(self, threshold: float = 0.5, out_name: str = '', targets_name: str = 'targets',
-                 mask_name: str = '', name: str | None = None):
+    def __init__(self, threshold: float = 0.5, out_name: str | None = '',
+                 targets_name: str | None = 'targets', mask_name: str | None = '',
+                 name: str | None = None):
         super().__init__(out_name, targets_name, mask_name, name)
         self.threshold = check_number('Hamming', 'threshold', threshold)
 
@@ -99,16 +102,16 @@ class ScoreKeeper:
     The arguments are those of `tools.evaluate`; what a scorer names itself comes first.
     """
 
-    def __init__(self, net: Any, scorers: Sequence[Scorer], out_name: str = '',
-                 targets_name: str = 'targets', mask_name: str | None = None):
+    def __init__(self, net: Any, scorers: Sequence[Scorer], out_name: str | None = '',
+                 targets_name: str | None = 'targets', mask_name: str | None = None):
         self._net = net
         self._batch_sizes: list[int] = []
         self._losses: dict[str, list[float]] = OrderedDict()
         self._scores: list[tuple[Scorer, list[Any]]] = [
             (scorer, []) for scorer in check_scorers('scorers', scorers)]
-        self._out_name = out_name
-        self._targets_name = targets_name
-        self._mask_name = mask_name
+        self._out_name = _check_optional('evaluate', 'out_name', out_name)
+        self._targets_name = _check_optional('evaluate', 'targets_name', targets_name)
+        self._mask_name = _check_optional('evaluate', 'mask_name', mask_name)
 
     def add_batch(self) -> None:
         """Take in what the last forward pass of the network gave."""
@@ -147,6 +150,11 @@ def check_scorers(owner, scorers):
     for i, scorer in enumerate(scorers):
         check_type(owner, f'scorer {i}', scorer, Scorer)
     return scorers
+
+
+def _check_optional(owner, name, value):
+    """Return the name, which may be empty, as it is for None."""
+    return '' if value is None else check_type(owner, name, value, str)
 
 
 def find_output_name(net):

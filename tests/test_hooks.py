@@ -46,10 +46,10 @@ def test_names_and_verbosity(capsys):
 
 
 @pytest.mark.parametrize('make, error, text', [
-    (lambda: bs.Hook(timescale='batch'), ValueError, "'epoch' or 'update', got 'batch'"),
+    (lambda: bs.Hook(timescale='batch'), ValueError, "must be one of epoch, update, got 'batch'"),
     (lambda: bs.Hook(interval=0), ValueError, 'interval'),
     (lambda: bs.Hook(interval=1.5), TypeError, 'interval'),
-    (lambda: hooks.EarlyStopper('a', criterion='best'), ValueError, "'min' or 'max', got 'best'"),
+    (lambda: hooks.EarlyStopper('a', criterion='best'), ValueError, "one of min, max, got 'best'"),
     (lambda: hooks.SaveBestNetwork('a', criterion='avg'), ValueError, "'avg'"),
     (lambda: hooks.StopAfterThresholdReached('a', 1, 'x'), ValueError, "'x'"),
     (lambda: hooks.StopAfterThresholdReached('a', 'b'), TypeError, 'threshold'),
@@ -68,7 +68,7 @@ def test_documented_orders_of_arguments():
     hook = hooks.MonitorScores('it', [], 'name', 'update', 3, False)
     assert (hook.__name__, hook.timescale, hook.interval, hook.verbose) == \
         ('name', 'update', 3, False)
-    hook = hooks.ModifyStepperAttribute(None, 'momentum', 'update', 2, 'name', True)
+    hook = hooks.ModifyStepperAttribute(print, 'momentum', 'update', 2, 'name', True)
     assert (hook.attr_name, hook.timescale, hook.interval, hook.__name__, hook.verbose) == \
         ('momentum', 'update', 2, 'name', True)
     hook = hooks.SaveBestNetwork('log', 'file', 'min', 'name')
@@ -271,8 +271,9 @@ def test_modify_stepper_attribute_passes_everything_on():
 
 
 def test_modify_stepper_attribute_wants_an_attribute_that_exists():
-    hook = hooks.ModifyStepperAttribute(None, 'lerning_rate')
-    with pytest.raises(AttributeError, match="SgdStepper has no attribute 'lerning_rate'"):
+    hook = hooks.ModifyStepperAttribute(print, 'lerning_rate')
+    with pytest.raises(AttributeError, match="SgdStepper has no attribute 'lerning_rate'; there are "
+                                             'learning_rate, net, update'):
         hook.start(None, bs.training.SgdStepper(), False, {})
 
 

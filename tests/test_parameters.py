@@ -108,9 +108,9 @@ def test_the_callers_dict_stays_as_it_is():
     ({'default': 1, 'fallback': {'W': 1}}, NetworkValidationError, "'fallback' takes a value"),
     ({5: 1}, TypeError, 'a pattern must be a string, got 5'),
     ({'H': {5: 1}}, TypeError, 'a pattern must be a string, got 5'),
-    ({'default': 'zero'}, TypeError, "not 'zero'"),
-    ({'default': None}, TypeError, 'not None'),
-    ({'default': 1j}, TypeError, 'not 1j'),
+    ({'default': 'zero'}, TypeError, "got 'zero'"),
+    ({'default': None}, TypeError, 'got None'),
+    ({'default': 1j}, TypeError, 'got 1j'),
     ({'H': {'bias': [1, 2]}, 'default': 0}, InitializationError, 'H.bias: .*(2,).*(5,)'),
     ({'default': bs.DenseSqrtFanIn()}, InitializationError, 'H.bias: DenseSqrtFanIn needs 2'),
 ])

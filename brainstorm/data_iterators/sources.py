@@ -6,9 +6,10 @@ from typing import Any
 import h5py
 import numpy as np
 
+from brainstorm.checks import check_flag, check_number
 from brainstorm.handlers.base_handler import Handler
 from brainstorm.randomness import Seedable
-from brainstorm.utils import IteratorValidationError, check_number
+from brainstorm.utils import IteratorValidationError
 
 __all__ = ['DataIterator', 'Minibatches', 'Online', 'Undivided']
 
@@ -94,8 +95,9 @@ class Minibatches(_NamedData):
     def __init__(self, batch_size: int = 1, shuffle: bool = True,
                  cut_according_to: str | Sequence[int] | None = 'mask', **named_data: Any):
         super().__init__(named_data)
-        self.batch_size = check_number('Minibatches', 'batch_size', batch_size, 1, integer=True)
-        self.shuffle = shuffle
+        owner = type(self).__name__
+        self.batch_size = check_number(owner, 'batch_size', batch_size, 1, integer=True)
+        self.shuffle = check_flag(owner, 'shuffle', shuffle)
         self._time_steps = max(shape[0] for shape in self.data_shapes.values())
         self._sequences = next(iter(self.data_shapes.values()))[1]
         self.length = -(-self._sequences // self.batch_size)

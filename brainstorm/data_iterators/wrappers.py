@@ -6,9 +6,10 @@ The arrays of the other iterator are never changed.
 
 import numpy as np
 
+from brainstorm.checks import check_interface, check_number
 from brainstorm.data_iterators.sources import DataIterator
 from brainstorm.randomness import Seedable
-from brainstorm.utils import IteratorValidationError, check_interface, check_number, list_names
+from brainstorm.utils import IteratorValidationError, list_names
 
 __all__ = ['AddGaussianNoise', 'AddSaltNPepper', 'Flip', 'MultiHot', 'OneHot', 'Pad', 'RandomCrop']
 

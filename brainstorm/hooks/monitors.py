@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from brainstorm.checks import check_name
 from brainstorm.describable import DescribedByArguments
 from brainstorm.hooks.base import Hook
 from brainstorm.scorers import Scorer, check_scorers
@@ -28,7 +29,7 @@ class MonitorLoss(Hook, DescribedByArguments):
     def __init__(self, iter_name: str, name: str | None = None, timescale: str = 'epoch',
                  interval: int = 1, verbose: bool | None = None):
         super().__init__(name, timescale, interval, verbose)
-        self.iter_name = iter_name
+        self.iter_name = check_name(type(self).__name__, 'iter_name', iter_name)
         self.iter = None
 
     def start(self, net, stepper, verbose, named_data_iters):
@@ -73,7 +74,7 @@ class _MonitorLayer(Hook, DescribedByArguments):
                  interval: int = 1, verbose: bool | None = None):
         name = f'Monitor{self.what}_{layer_name}' if name is None else name
         super().__init__(name, timescale, interval, verbose)
-        self.layer_name = layer_name
+        self.layer_name = check_name(type(self).__name__, 'layer_name', layer_name)
 
     def start(self, net, stepper, verbose, named_data_iters):
         super().start(net, stepper, verbose, named_data_iters)

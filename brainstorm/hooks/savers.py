@@ -8,6 +8,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from brainstorm.checks import check_name
 from brainstorm.hooks.base import FileHook, Hook, check_criterion, find_log
 from brainstorm.structure.network import Network
 from brainstorm.structure.safe_files import save_hdf5
@@ -34,7 +35,7 @@ class SaveBestNetwork(FileHook):
                  name: str | None = None, timescale: str = 'epoch', interval: int = 1,
                  verbose: bool | None = None):
         super().__init__(filename, name, timescale, interval, verbose)
-        self.log_name = log_name
+        self.log_name = check_name('SaveBestNetwork', 'log_name', log_name)
         self.criterion = check_criterion(self, criterion)
         self.best_so_far = None
         self.parameters = None

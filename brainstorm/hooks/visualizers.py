@@ -4,9 +4,10 @@ import itertools
 import numbers
 from collections.abc import Sequence
 
+from brainstorm.checks import check_names
 from brainstorm.hooks.base import FileHook, find_log
 from brainstorm.structure.safe_files import replacing
-from brainstorm.utils import FileName, check_type, import_optional
+from brainstorm.utils import FileName, import_optional
 
 __all__ = ['BokehVisualizer']
 
@@ -40,11 +41,9 @@ class BokehVisualizer(FileHook):
                  name: str | None = None, timescale: str = 'epoch', interval: int = 1,
                  verbose: bool | None = None):
         super().__init__(filename, name, timescale, interval, verbose)
-        self.log_names = [log_names] if isinstance(log_names, str) else list(log_names)
+        self.log_names = check_names('BokehVisualizer', 'log_names', log_names)
         if not self.log_names:
             raise ValueError("BokehVisualizer: log_names is empty")
-        for log_name in self.log_names:
-            check_type('BokehVisualizer', 'a log name', log_name, str)
         import_optional('bokeh', 'live_viz')
 
     def __call__(self, epoch_nr, update_nr, net, stepper, logs):

@@ -10,10 +10,11 @@ from brainstorm.utils import NetworkValidationError
 __all__ = ['as_initializers', 'evaluate_initializers', 'resolve_initializers', 'resolve_modifiers']
 
 
-def as_initializers(references):
+def as_initializers(references, prefix='initialize: '):
     """A copy of the references with numbers and Initializers for values."""
-    return {pattern: as_initializers(value) if isinstance(value, dict)
-            else as_initializer(value) for pattern, value in references.items()}
+    return {pattern: as_initializers(value, f'{prefix}{pattern}.') if isinstance(value, dict)
+            else as_initializer(f'{prefix}{pattern}', value)
+            for pattern, value in references.items()}
 
 
 def resolve_initializers(names, references):

@@ -6,13 +6,13 @@ from collections import OrderedDict
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from brainstorm.checks import check_flag, check_interface, check_type
 from brainstorm.data_iterators import DataIterator
 from brainstorm.describable import Describable
 from brainstorm.hooks import READS_NO_DELTAS, Hook
-from brainstorm.scorers import ScoreKeeper, Scorer
+from brainstorm.scorers import ScoreKeeper, Scorer, check_scorers
 from brainstorm.structure.network import Network
 from brainstorm.training.steppers import ENGINE_STEPPERS, TrainingStepper
-from brainstorm.utils import check_interface, check_type
 
 __all__ = ['Trainer']
 
@@ -39,7 +39,7 @@ class Trainer(Describable):
     def __init__(self, stepper: TrainingStepper, verbose: bool = True):
         self.stepper = check_interface('Trainer', 'stepper', stepper, TrainingStepper,
                                        'start', 'run')
-        self.verbose = verbose
+        self.verbose = check_flag('Trainer', 'verbose', verbose)
         self.hooks: OrderedDict[str, Hook] = OrderedDict()
         self.train_scorers: list[Scorer] = []
         self.logs: dict[str, Any] = OrderedDict()
@@ -82,6 +82,7 @@ class Trainer(Describable):
             AssertionError: the names of the data are not those of the Input layer.
         """
         _check_arguments(net, training_data_iter)
+        check_scorers('Trainer.train_scorers', self.train_scorers)
         self.stepper.start(net)
         named_data_iters['training_data_iter'] = training_data_iter
         with self._started_hooks(net, named_data_iters), _delayed_interrupt() as interrupted, \
@@ -99,6 +100,7 @@ class Trainer(Describable):
         Returns what they log, which is kept in `results`. A hook that stops a training stops
         nothing here.
         """
+        check_type('Trainer.evaluate', 'net', net, Network)
         with self._started_hooks(net, named_data_iters):
             self.results = OrderedDict()
             for timescale in 'epoch', 'update':

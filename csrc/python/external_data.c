@@ -175,7 +175,7 @@ int bs_provide_external_data(bs_network *net, PyObject *data, int all_inputs)
     item items[BS_MAX_BUFFERS] = {{0}};
     sizes s = {0};
     int n = 0, result = 0, any_time = 0, input = 0;
-    if (!PyMapping_Check(data) || PyList_Check(data) || PyTuple_Check(data)) {
+    if (!PyDict_Check(data) && !PyObject_HasAttrString(data, "keys")) {
         PyErr_Format(PyExc_TypeError, "data must be a dict of name: array, got %R",
                      (PyObject *)Py_TYPE(data));
         return -1;
