@@ -70,16 +70,16 @@ def list_names(lead: str, wanted: str, names: Iterable[str]) -> str:
     return f"{lead} {', '.join(names) if names else 'nothing'}"
 
 
-def import_optional(module: str, extra: str) -> ModuleType:
+def import_optional(module: str, requirement: str) -> ModuleType:
     """Import a library that not everybody needs.
 
-    Raises ImportError that tells how to install it, as the extra of brainstorm that it is in.
+    Raises ImportError that tells how to install it: `requirement` is what pip is asked for.
     """
     try:
         return importlib.import_module(module)
     except ImportError as error:
         raise ImportError(f"{module} cannot be imported ({error}); it comes with "
-                          f"pip install brainstorm[{extra}]") from error
+                          f"pip install {requirement}") from error
 
 
 def _product(dimensions):

@@ -1,6 +1,7 @@
 import copy
 import math
 import pickle
+import sys
 from collections import OrderedDict
 
 import numpy as np
@@ -272,7 +273,7 @@ def test_modify_stepper_attribute_passes_everything_on():
 
 def test_modify_stepper_attribute_wants_an_attribute_that_exists():
     hook = hooks.ModifyStepperAttribute(print, 'lerning_rate')
-    with pytest.raises(AttributeError, match="no attribute 'lerning_rate'; there are learning_rate, "
+    with pytest.raises(AttributeError, match="no attribute .lerning_rate.; there are learning_rate, "
                                              'net, update'):
         hook.start(None, bs.training.SgdStepper(), False, {})
 
@@ -291,6 +292,12 @@ def test_a_progress_bar_counts_the_batches_of_an_epoch(capsys):
     trainer.hooks['StopAfterEpoch'].max_epochs = 3
     trainer.train(net, bs.Minibatches(3, **data))
     assert capsys.readouterr().err == ''
+
+
+def test_without_tqdm_there_is_a_line_to_install_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'tqdm', None)
+    with pytest.raises(ImportError, match='tqdm.*pip install tqdm'):
+        hooks.ProgressBar()
 
 
 def test_a_progress_bar_is_closed_by_a_stop_within_the_epoch(capsys):

@@ -10,7 +10,7 @@ from brainstorm.describable import DescribedByArguments
 from brainstorm.hooks.base import Hook
 from brainstorm.scorers import Scorer, check_scorers
 from brainstorm.tools import evaluate
-from brainstorm.utils import list_names
+from brainstorm.utils import import_optional, list_names
 
 __all__ = ['MonitorLayerDeltas', 'MonitorLayerGradients', 'MonitorLayerInOuts',
            'MonitorLayerParameters', 'MonitorLoss', 'MonitorScores', 'ProgressBar']
@@ -152,7 +152,11 @@ class MonitorLayerInOuts(_MonitorLayer):
 
 
 class ProgressBar(Hook, DescribedByArguments):
-    """Shows a progress bar for each epoch. Needs the package tqdm."""
+    """Shows a progress bar for each epoch. Needs the package tqdm.
+
+    Raises:
+        ImportError: there is no tqdm; `pip install tqdm`.
+    """
 
     __undescribed__ = {'_length', '_epoch_nr', '_bar'}
     __default_values__ = {'timescale': 'update'}
@@ -160,6 +164,7 @@ class ProgressBar(Hook, DescribedByArguments):
     _bar = None
 
     def __init__(self) -> None:
+        import_optional('tqdm', 'tqdm')
         super().__init__(timescale='update')
         self._length = None
         self._epoch_nr = None
@@ -186,10 +191,10 @@ class ProgressBar(Hook, DescribedByArguments):
         self._close()
 
     def _open(self, epoch_nr):
-        from tqdm.auto import tqdm
         self._close()
         self._epoch_nr = epoch_nr
-        self._bar = tqdm(total=self._length, desc=f'Epoch {epoch_nr}', unit='batch')
+        self._bar = import_optional('tqdm.auto', 'tqdm').tqdm(
+            total=self._length, desc=f'Epoch {epoch_nr}', unit='batch')
 
     def _close(self):
         if self._bar is not None:

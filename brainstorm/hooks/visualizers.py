@@ -44,7 +44,7 @@ class BokehVisualizer(FileHook):
         self.log_names = check_names('BokehVisualizer', 'log_names', log_names)
         if not self.log_names:
             raise ValueError("BokehVisualizer: log_names is empty")
-        import_optional('bokeh', 'live_viz')
+        import_optional('bokeh', 'brainstorm[live_viz]')
 
     def __call__(self, epoch_nr, update_nr, net, stepper, logs):
         self._named_logs = {name: find_log(self, logs, name, epoch_nr) for name in self.log_names}
@@ -64,7 +64,7 @@ class BokehVisualizer(FileHook):
     def _draw(self, template):
         """The HTML text of the page."""
         embed, palettes, plotting, resources = (
-            import_optional(f'bokeh.{module}', 'live_viz')
+            import_optional(f'bokeh.{module}', 'brainstorm[live_viz]')
             for module in ('embed', 'palettes', 'plotting', 'resources'))
         figure = plotting.figure(title=self.__name__, x_axis_label='entry', width=900, height=500)
         colors = itertools.cycle(palettes.Category10_10)

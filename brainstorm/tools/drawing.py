@@ -31,7 +31,7 @@ def draw_network(network: Network, file_name: FileName = 'network.png') -> None:
     """
     check_type('draw_network', 'network', network, Network)
     check_picture('draw_network', file_name)
-    figure_module = import_optional('matplotlib.figure', 'draw_net')
+    figure_module = import_optional('matplotlib.figure', 'brainstorm[draw_net]')
     wires = _label_wires(network)
     depths = _find_depths(network, wires)
     ways = {(start, end): _find_way(start, end, depths) for start, end in wires}
