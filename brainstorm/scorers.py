@@ -140,15 +140,19 @@ class ScoreKeeper:
         if not mask_name:
             return len(targets), scorer(targets, predicted)
         mask = flatten_time_and_features(net.get_input(mask_name))
-        return mask.sum(), scorer(targets, predicted, mask)
+        return float(mask.sum(dtype=np.float64)), scorer(targets, predicted, mask)
 
 
 def check_scorers(owner, scorers):
-    """Return `scorers` if it is a list or tuple of Scorers; else TypeError naming the owner."""
+    """Return `scorers` if it is a list or tuple of Scorers, each with a name of its own."""
     if not isinstance(scorers, (list, tuple)):
         raise TypeError(f"{owner}: expected a list of Scorers, got {scorers!r}")
-    for i, scorer in enumerate(scorers):
-        check_type(owner, f'scorer {i}', scorer, Scorer)
+    names = [check_type(owner, f'scorer {i}', scorer, Scorer).__name__
+             for i, scorer in enumerate(scorers)]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"{owner}: several scorers are called {name!r}: "
+                             "give all but one another name")
     return scorers
 
 
@@ -171,7 +175,7 @@ def find_output_name(net):
 
 
 def _masked_sum(values, mask):
-    return float(values.sum() if mask is None else (values * mask).sum())
+    return float(np.sum(values if mask is None else values * mask, dtype=np.float64))
 
 
 def _require_same_shape(scorer, true_labels, predicted):

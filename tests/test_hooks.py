@@ -273,8 +273,8 @@ def test_modify_stepper_attribute_passes_everything_on():
 
 def test_modify_stepper_attribute_wants_an_attribute_that_exists():
     hook = hooks.ModifyStepperAttribute(print, 'lerning_rate')
-    with pytest.raises(AttributeError, match="no attribute .lerning_rate.; there are learning_rate, "
-                                             'net, update'):
+    with pytest.raises(AttributeError, match="no attribute 'lerning_rate'; there are learning_"
+                                             'rate, net, update'):
         hook.start(None, bs.training.SgdStepper(), False, {})
 
 
