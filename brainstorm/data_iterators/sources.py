@@ -45,6 +45,12 @@ class _NamedData(DataIterator):
         self.data, shapes = _check_data(named_data)
         super().__init__(shapes, None)
 
+    def _require_open_files(self):
+        for name, values in self.data.items():
+            if isinstance(values, h5py.Dataset) and not values:
+                raise IteratorValidationError(f"{name!r} is a dataset in an HDF5 file that has "
+                                              "been closed")
+
     def __getstate__(self):
         for name, values in self.data.items():
             if isinstance(values, h5py.Dataset):
@@ -69,6 +75,7 @@ class Undivided(_NamedData):
         self.length = 1
 
     def __call__(self, handler=None):
+        self._require_open_files()
         yield {name: values[:] for name, values in self.data.items()}
 
 
@@ -104,6 +111,7 @@ class Minibatches(_NamedData):
         self.cut_according_to = self._check_cut(cut_according_to)
 
     def __call__(self, handler=None):
+        self._require_open_files()
         order = np.arange(self.length)
         if self.shuffle:
             self.rnd.shuffle(order)

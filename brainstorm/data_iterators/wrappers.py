@@ -163,7 +163,11 @@ class Pad(_Wrapper):
 
     def _change(self, name, values, size, value):
         shape = self._changed_shape(name, values.shape, size, value)
-        out = np.full(shape, value, np.result_type(values, value))
+        try:
+            dtype = np.result_type(values, value)
+        except OverflowError:  # an integer that the data's own dtype has no room for
+            dtype = np.result_type(values, np.min_scalar_type(value))
+        out = np.full(shape, value, dtype)
         out[:, :, size:shape[2] - size, size:shape[3] - size] = values
         return out
 
