@@ -129,6 +129,8 @@ def test_other_arguments_of_constructors(call, text):
     (lambda net: net.provide_external_data(DATA), 'data must be a dict of name: array'),
     (lambda net: initializers.evaluate_initializer('big', (2,)), 'evaluate_initializer: .*numbers'),
     (lambda net: bs.Trainer(training.SgdStepper()).evaluate(net.buffer), 'net must be a Network'),
+    (lambda net: setattr(net, 'rnd', 5), 'Network: rnd must be a RandomState, got 5'),
+    (lambda net: setattr(net.handler, 'rnd', 5), 'NumpyHandler: rnd must be a RandomState, got 5'),
 ])
 def test_functions(call, text):
     with pytest.raises((TypeError, ValueError), match=text):

@@ -163,11 +163,9 @@ class Pad(_Wrapper):
 
     def _change(self, name, values, size, value):
         shape = self._changed_shape(name, values.shape, size, value)
-        try:
-            dtype = np.result_type(values, value)
-        except OverflowError:  # an integer that the data's own dtype has no room for
-            dtype = np.result_type(values, np.min_scalar_type(value))
-        out = np.full(shape, value, dtype)
+        # numpy takes an int for one of the data's dtype, whether it has room for it or not.
+        like_value = np.min_scalar_type(value) if isinstance(value, (int, np.integer)) else value
+        out = np.full(shape, value, np.result_type(values, like_value))
         out[:, :, size:shape[2] - size, size:shape[3] - size] = values
         return out
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from brainstorm import _core
+from brainstorm.checks import check_type
 from brainstorm.describable import Describable, create_from_description, get_description
 from brainstorm.handlers import default_handler
 from brainstorm.handlers.base_handler import Handler
@@ -193,6 +194,7 @@ class Network(Seedable, Describable):
 
     @rnd.setter
     def rnd(self, rnd: RandomState) -> None:
+        check_type('Network', 'rnd', rnd, RandomState)
         if hasattr(self, '_core'):
             self._core.stream = rnd.stream
         self._rnd = rnd
