@@ -350,18 +350,16 @@ class Uniform(DescribedByArguments, Initializer):
 def as_initializer(what, value):
     """What `Network.initialize` keeps for a value: an Initializer, or a plain number.
 
-    Numpy scalars become numbers; lists and arrays become ArrayInitializers, as they do in
-    descriptions. Raises TypeError for anything else, with `what` it is.
+    Numpy scalars become numbers; lists and whatever converts to an array become ArrayInitializers,
+    as they do in descriptions. Raises TypeError for anything else, with `what` it is.
     """
-    if isinstance(value, Initializer):
+    if isinstance(value, (Initializer, bool, int, float)):
         return value
-    if isinstance(value, (bool, int, float)):
-        return value
-    if isinstance(value, (np.generic, np.ndarray)) and np.ndim(value) == 0:
-        return as_initializer(what, value.item())
     if isinstance(value, numbers.Real):
-        return float(value)
-    if isinstance(value, (list, tuple, np.ndarray)):
+        return int(value) if isinstance(value, numbers.Integral) else float(value)
+    if hasattr(value, '__array__') and np.ndim(value) == 0:
+        return as_initializer(what, np.asarray(value).item())
+    if hasattr(value, '__array__') or isinstance(value, (list, tuple, range)):
         return ArrayInitializer(value)
     raise TypeError(f"{what} must be a number, a list or array of the parameter's shape or an "
                     f"Initializer, got {value!r}")

@@ -2,7 +2,9 @@
 
 import copy
 import json
+from fractions import Fraction
 
+import h5py
 import numpy as np
 import pytest
 
@@ -62,6 +64,25 @@ def test_values_may_be_numbers_arrays_and_keywords():
     assert net.get('H.parameters.bias').tolist() == [1, 2, 3, 4, 5]
     assert mlp_values(net)[2:] == [0.5, 0.5]
     json.dumps(bs.get_description(net))
+
+
+@pytest.mark.parametrize('value, kept', [
+    (np.float32(0.5), 0.5), (np.longdouble(0.5), 0.5), (np.int8(2), 2), (np.bool_(True), True),
+    (np.array(0.5), 0.5), (Fraction(1, 2), 0.5)])
+def test_numbers_of_any_make_are_kept_as_those_of_python(value, kept):
+    net = mlp()
+    net.initialize(value)
+    assert mlp_values(net) == [kept] * 4
+    assert type(net.initializers['default']) is type(kept)
+
+
+def test_whatever_converts_to_an_array_is_one(tmp_path):
+    net = mlp()
+    with h5py.File(tmp_path / 'x.hdf5', 'w') as file:
+        file['W'] = np.arange(30).reshape(5, 6)
+        net.initialize({'H': {'W': file['W'], 'bias': range(5)}, 'default': 0})
+    assert net.get('H.parameters.W').tolist() == np.arange(30).reshape(5, 6).tolist()
+    assert net.get('H.parameters.bias').tolist() == [0, 1, 2, 3, 4]
 
 
 def test_seeds_go_to_layers_and_parameters_sorted_by_name():
