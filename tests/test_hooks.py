@@ -91,6 +91,14 @@ def test_early_stopper(log, patience, criterion, expected):
     assert stops(hook, {'v': {'x': log}}) == expected
 
 
+@pytest.mark.parametrize('hook', [
+    hooks.EarlyStopper('v.x'), hooks.SaveBestNetwork('v.x'),
+    hooks.StopAfterThresholdReached('v.x', 1)], ids=lambda hook: hook.__name__)
+def test_logs_of_numbers_are_wanted(hook):
+    with pytest.raises(TypeError, match=rf"{hook.__name__}: 'v.x' holds \[1, 2\], which is no"):
+        call(hook, {'v': {'x': [3.0, [1, 2]]}})
+
+
 def test_stop_after_epoch():
     assert [stops(hooks.StopAfterEpoch(2), epoch_nr=n) for n in range(4)] == \
         [False, False, True, True]

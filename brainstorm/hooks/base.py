@@ -1,5 +1,6 @@
 """What all hooks are made of, and how they find logs."""
 
+import numbers
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from brainstorm.utils import FileName, get_by_path, list_names
 if TYPE_CHECKING:  # the training room imports this one
     from brainstorm.training.steppers import TrainingStepper
 
-__all__ = ['FileHook', 'Hook', 'check_criterion', 'find_log']
+__all__ = ['FileHook', 'Hook', 'check_criterion', 'find_log', 'find_numbers']
 
 
 class Hook(Describable):
@@ -106,6 +107,15 @@ def find_log(hook, logs, log_name, epoch_nr):
     if not isinstance(log, list):
         raise KeyError(f"{hook.__name__}: {log_name!r} is a group of logs; "
                        + list_names('it holds', '', log))
+    return log
+
+
+def find_numbers(hook, logs, log_name, epoch_nr):
+    """`find_log` of a log that holds nothing but numbers; else TypeError."""
+    log = find_log(hook, logs, log_name, epoch_nr)
+    for entry in log:
+        if not isinstance(entry, numbers.Real):
+            raise TypeError(f"{hook.__name__}: {log_name!r} holds {entry!r}, which is no number")
     return log
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from brainstorm.checks import check_flag, check_name, check_names, check_number
 from brainstorm.describable import DescribedByArguments
-from brainstorm.hooks.base import Hook, check_criterion, find_log
+from brainstorm.hooks.base import Hook, check_criterion, find_log, find_numbers
 
 __all__ = ['EarlyStopper', 'StopAfterEpoch', 'StopAfterThresholdReached', 'StopOnNan',
            'StopOnSigQuit']
@@ -35,7 +35,7 @@ class EarlyStopper(Hook, DescribedByArguments):
         self.criterion = check_criterion(self, criterion)
 
     def __call__(self, epoch_nr, update_nr, net, stepper, logs):
-        log = find_log(self, logs, self.log_name, epoch_nr)
+        log = find_numbers(self, logs, self.log_name, epoch_nr)
         if not log:
             return
         worst = math.inf if self.criterion == 'min' else -math.inf
@@ -78,7 +78,7 @@ class StopAfterThresholdReached(Hook, DescribedByArguments):
         self.criterion = check_criterion(self, criterion)
 
     def __call__(self, epoch_nr, update_nr, net, stepper, logs):
-        log = np.array(find_log(self, logs, self.log_name, epoch_nr))
+        log = np.array(find_numbers(self, logs, self.log_name, epoch_nr))
         if np.any(log <= self.threshold if self.criterion == 'min' else log >= self.threshold):
             self.message(f"{self.log_name} has reached {self.threshold}: stopping")
             raise StopIteration

@@ -1,11 +1,10 @@
 """Hooks that draw."""
 
 import itertools
-import numbers
 from collections.abc import Sequence
 
 from brainstorm.checks import check_names
-from brainstorm.hooks.base import FileHook, find_log
+from brainstorm.hooks.base import FileHook, find_numbers
 from brainstorm.structure.safe_files import replacing
 from brainstorm.utils import FileName, import_optional
 
@@ -47,7 +46,8 @@ class BokehVisualizer(FileHook):
         import_optional('bokeh', 'brainstorm[live_viz]')
 
     def __call__(self, epoch_nr, update_nr, net, stepper, logs):
-        self._named_logs = {name: find_log(self, logs, name, epoch_nr) for name in self.log_names}
+        self._named_logs = {name: find_numbers(self, logs, name, epoch_nr)
+                            for name in self.log_names}
         self._write(_RELOADING)
 
     def finish(self):
@@ -69,12 +69,7 @@ class BokehVisualizer(FileHook):
         figure = plotting.figure(title=self.__name__, x_axis_label='entry', width=900, height=500)
         colors = itertools.cycle(palettes.Category10_10)
         for (name, log), color in zip(self._named_logs.items(), colors):
-            figure.line(list(range(len(log))), [self._as_number(name, entry) for entry in log],
+            figure.line(list(range(len(log))), [float(entry) for entry in log],
                         legend_label=name, line_width=2, color=color)
         figure.legend.click_policy = 'hide'
         return embed.file_html(figure, resources.INLINE, title=self.__name__, template=template)
-
-    def _as_number(self, log_name, entry):
-        if not isinstance(entry, numbers.Real):
-            raise TypeError(f"{self.__name__}: {log_name!r} holds {entry!r}, which is no number")
-        return float(entry)
