@@ -54,7 +54,7 @@ class Trainer(Describable):
             hook.__name__ = name
 
     def add_hook(self, hook: Hook) -> None:
-        """Call this Hook from now on, after those that were added before.
+        """Call this Hook from the next training on, after those that were added before.
 
         Raises ValueError if a hook of the same name is there already, TypeError for no Hook.
         """
