@@ -27,7 +27,7 @@ class BokehVisualizer(FileHook):
             folder.
 
     Raises:
-        ImportError: there is no bokeh; `pip install brainstorm[live_viz]`.
+        ImportError: there is no bokeh; `pip install brainstorm[live-viz]`.
     """
 
     __undescribed__ = {'_named_logs'}
@@ -43,7 +43,7 @@ class BokehVisualizer(FileHook):
         self.log_names = check_names('BokehVisualizer', 'log_names', log_names)
         if not self.log_names:
             raise ValueError("BokehVisualizer: log_names is empty")
-        import_optional('bokeh', 'brainstorm[live_viz]')
+        import_optional('bokeh', 'brainstorm[live-viz]')
 
     def __call__(self, epoch_nr, update_nr, net, stepper, logs):
         self._named_logs = {name: find_numbers(self, logs, name, epoch_nr)
@@ -64,7 +64,7 @@ class BokehVisualizer(FileHook):
     def _draw(self, template):
         """The HTML text of the page."""
         embed, palettes, plotting, resources = (
-            import_optional(f'bokeh.{module}', 'brainstorm[live_viz]')
+            import_optional(f'bokeh.{module}', 'brainstorm[live-viz]')
             for module in ('embed', 'palettes', 'plotting', 'resources'))
         figure = plotting.figure(title=self.__name__, x_axis_label='entry', width=900, height=500)
         colors = itertools.cycle(palettes.Category10_10)

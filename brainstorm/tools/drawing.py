@@ -25,13 +25,13 @@ def draw_network(network: Network, file_name: FileName = 'network.png') -> None:
         file_name (str | PathLike): a .png, .svg or .pdf file; an old one is replaced.
 
     Raises:
-        ImportError: there is no matplotlib; `pip install brainstorm[draw_net]`.
+        ImportError: there is no matplotlib; `pip install brainstorm[draw-net]`.
         ValueError: the file name has another ending.
         OSError: the file cannot be written.
     """
     check_type('draw_network', 'network', network, Network)
     check_picture('draw_network', file_name)
-    figure_module = import_optional('matplotlib.figure', 'brainstorm[draw_net]')
+    figure_module = import_optional('matplotlib.figure', 'brainstorm[draw-net]')
     wires = _label_wires(network)
     depths = _find_depths(network, wires)
     ways = {(start, end): _find_way(start, end, depths) for start, end in wires}

@@ -27,11 +27,11 @@ def plot_logs(logs: Any, names: str | Sequence[str] | None = None,
         matplotlib.figure.Figure: which a notebook shows.
 
     Raises:
-        ImportError: there is no matplotlib; `pip install brainstorm[draw_net]`.
+        ImportError: there is no matplotlib; `pip install brainstorm[draw-net]`.
         KeyError: there is no such log.
         ValueError: it holds no numbers, or there is nothing to draw.
     """
-    figure_module = import_optional('matplotlib.figure', 'brainstorm[draw_net]')
+    figure_module = import_optional('matplotlib.figure', 'brainstorm[draw-net]')
     if file_name is not None:
         check_picture('plot_logs', file_name)
     charts = _group(_choose(getattr(logs, 'logs', logs), names))
