@@ -27,7 +27,6 @@ NEEDED = {
     'scorers': [scorers.Accuracy()], 'shape_dict': {}, 'size_dict': {'default': 1},
     'std_dict': {'default': 1.0}, 'stepper': training.SgdStepper(), 'steps': [1, 2],
     'sub_initializer': 1.0, 'T': 2, 'threshold': 0.5, 'values': [1.0, 2.0], 'vocab_size_dict': {},
-    'named_data': None,
 }
 """Values for the arguments without a default."""
 
@@ -60,6 +59,9 @@ def arguments_of_basic_types():
 
 
 def make(owner, **arguments):
+    """An object of the class, of good arguments but for those that are given."""
+    if owner is hooks.BokehVisualizer:
+        pytest.importorskip('bokeh', reason='needs bokeh')
     needed = {name: NEEDED[name] for name, parameter in inspect.signature(owner).parameters.items()
               if parameter.default is parameter.empty and parameter.kind != parameter.VAR_KEYWORD}
     data = {'default': np.zeros((3, 4, 2))} if issubclass(owner, bs.DataIterator) \

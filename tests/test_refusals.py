@@ -9,7 +9,7 @@ from brainstorm.handlers import NumpyHandler
 from brainstorm.structure.construction import ConstructionWrapper
 from brainstorm.utils import LayerValidationError, NetworkValidationError
 
-from networks import mlp, random_batch
+from networks import mlp
 
 
 def build(layer, shape=('T', 'B', 4, 4, 2)):
@@ -100,7 +100,7 @@ def test_a_layer_of_the_engine_has_so_many_leaves():
 
 
 @pytest.mark.parametrize('make', [
-    lambda: (layer := _core.Layer('NoOp', 'a', specs(), {}), ('NoOp', 'a', specs(), {})),
+    lambda: (_core.Layer('NoOp', 'a', specs(), {}), ('NoOp', 'a', specs(), {})),
     lambda: (_core.Stepper('Sgd'), ('Sgd',)),
     lambda: (_core.Handler('cpu', np.float32, _core.RandomStream()),
              ('cpu', np.float32, _core.RandomStream())),
