@@ -279,3 +279,12 @@ def test_wrong_modifiers(set_modifiers, error, text):
     with pytest.raises(error, match=text):
         set_modifiers(net)
     assert len(net.weight_modifiers) == 2
+
+
+@pytest.mark.parametrize('kind', ['weight', 'gradient'])
+def test_a_modifier_that_fails_names_the_parameter(kind):
+    net = mlp()
+    getattr(net, f'set_{kind}_modifiers')({'H': {'W': bs.MaskValues(np.ones((2, 2)))}})
+    with pytest.raises(ValueError, match=r'H\.W: MaskValues has values of the shape \(2, 2\), but '
+                       r'the parameter has \(5, 6\)'):
+        getattr(net, f'apply_{kind}_modifiers')()
