@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from brainstorm.checks import check_array, check_choice, check_flag, check_number
 from brainstorm.describable import Describable, DescribedByArguments, create_from_description
 from brainstorm.randomness import Seedable
-from brainstorm.utils import InitializationError, check_number, list_names
+from brainstorm.utils import InitializationError
 
 __all__ = [
     'ArrayInitializer', 'DenseSqrtFanIn', 'DenseSqrtFanInOut', 'EchoState', 'Gaussian', 'Identity',
@@ -62,7 +63,7 @@ def evaluate_initializer(initializer: Any, shape: tuple[int, ...], fallback: Any
 
 def _evaluate(initializer, shape, seed):
     if not isinstance(initializer, Initializer):
-        values = np.asarray(initializer, dtype=np.float64)
+        values = check_array('evaluate_initializer', 'initializer', initializer)
         values = np.full(shape, values) if values.ndim == 0 else values
     else:
         if seed is not None:
@@ -79,11 +80,7 @@ class ArrayInitializer(Initializer):
 
     def __init__(self, array: ArrayLike):
         super().__init__()
-        array = np.asarray(array)
-        if array.dtype.kind not in 'biuf':
-            raise TypeError(f"an initial value must be an array of real numbers, not of "
-                            f"{array.dtype}")
-        self.array = array.astype(np.float64)
+        self.array = check_array('ArrayInitializer', 'array', array)
 
     def __call__(self, shape):
         if self.array.shape != tuple(shape):
@@ -103,13 +100,9 @@ class _DenseSqrt(DescribedByArguments, Initializer):
 
     def __init__(self, scale: float | str = 'rel'):
         super().__init__()
-        if isinstance(scale, str):
-            if scale not in self.scales:
-                raise ValueError(f"{type(self).__name__}: unknown scale {scale!r}; "
-                                 + list_names('there are', scale, self.scales))
-        else:
-            check_number(type(self).__name__, 'scale', scale)
-        self.scale = scale
+        owner = type(self).__name__
+        self.scale = check_choice(owner, 'scale', scale, self.scales) if isinstance(scale, str) \
+            else check_number(owner, 'scale', scale)
 
     def _draw(self, shape, n):
         scale = self.scales[self.scale] if isinstance(self.scale, str) else self.scale
@@ -199,7 +192,7 @@ class Identity(DescribedByArguments, Initializer):
         super().__init__()
         self.scale = check_number('Identity', 'scale', scale)
         self.std = check_number('Identity', 'std', std, 0)
-        self.enforce_square = bool(enforce_square)
+        self.enforce_square = check_flag('Identity', 'enforce_square', enforce_square)
 
     def __call__(self, shape):
         _require_dimensions(self, shape, at_least=2, at_most=2)
@@ -218,10 +211,10 @@ class LstmOptInit(DescribedByArguments, Initializer):
                  input_gate: float | Initializer = 0.0, forget_gate: float | Initializer = 0.0,
                  output_gate: float | Initializer = 0.0):
         super().__init__()
-        self.block_input = as_initializer(input_block)
-        self.input_gate = as_initializer(input_gate)
-        self.forget_gate = as_initializer(forget_gate)
-        self.output_gate = as_initializer(output_gate)
+        self.block_input = as_initializer('LstmOptInit: input_block', input_block)
+        self.input_gate = as_initializer('LstmOptInit: input_gate', input_gate)
+        self.forget_gate = as_initializer('LstmOptInit: forget_gate', forget_gate)
+        self.output_gate = as_initializer('LstmOptInit: output_gate', output_gate)
 
     def __call__(self, shape):
         if not shape or shape[0] % 4 != 0:
@@ -271,9 +264,7 @@ class RandomWalk(DescribedByArguments, Initializer):
 
     def __init__(self, act_func: str = 'linear', scale: float | None = None):
         super().__init__()
-        if act_func not in ('linear', 'rel'):
-            raise ValueError(f"RandomWalk: act_func must be 'linear' or 'rel', got {act_func!r}")
-        self.act_func = act_func
+        self.act_func = check_choice('RandomWalk', 'act_func', act_func, ('linear', 'rel'))
         self.scale = None if scale is None else check_number('RandomWalk', 'scale', scale)
 
     def __call__(self, shape):
@@ -296,9 +287,9 @@ class _Sparse(DescribedByArguments, Initializer):
 
     def __init__(self, sub_initializer: float | Initializer, connections: int = 15):
         super().__init__()
-        self.sub_initializer = as_initializer(sub_initializer)
-        self.connections = check_number(type(self).__name__, 'connections', connections, 0,
-                                        integer=True)
+        owner = type(self).__name__
+        self.sub_initializer = as_initializer(f'{owner}: sub_initializer', sub_initializer)
+        self.connections = check_number(owner, 'connections', connections, 0, integer=True)
 
     def __call__(self, shape):
         _require_dimensions(self, shape, at_least=2)
@@ -356,31 +347,29 @@ class Uniform(DescribedByArguments, Initializer):
         return (self.high - self.low) * self.rnd.rand(*shape) + self.low
 
 
-def as_initializer(value):
+def as_initializer(what, value):
     """What `Network.initialize` keeps for a value: an Initializer, or a plain number.
 
-    Numpy scalars become numbers; lists and arrays become ArrayInitializers, as they do in
-    descriptions. Raises TypeError for anything else.
+    Numpy scalars become numbers; lists and whatever converts to an array become ArrayInitializers,
+    as they do in descriptions. Raises TypeError for anything else, with `what` it is.
     """
-    if isinstance(value, Initializer):
+    if isinstance(value, (Initializer, bool, int, float)):
         return value
-    if isinstance(value, (bool, int, float)):
-        return value
-    if isinstance(value, (np.generic, np.ndarray)) and np.ndim(value) == 0:
-        return as_initializer(value.item())
     if isinstance(value, numbers.Real):
-        return float(value)
-    if isinstance(value, (list, tuple, np.ndarray)):
+        return int(value) if isinstance(value, numbers.Integral) else float(value)
+    if hasattr(value, '__array__') and np.ndim(value) == 0:
+        return as_initializer(what, np.asarray(value).item())
+    if hasattr(value, '__array__') or isinstance(value, (list, tuple, range)):
         return ArrayInitializer(value)
-    raise TypeError("an initializer is a number, a list or array of the parameter's shape or an "
-                    f"Initializer, not {value!r}")
+    raise TypeError(f"{what} must be a number, a list or array of the parameter's shape or an "
+                    f"Initializer, got {value!r}")
 
 
 def initializer_from_description(description):
     """The initializer, number or dict of them that a description stands for."""
     if isinstance(description, dict) and '@type' not in description:
         return {name: initializer_from_description(value) for name, value in description.items()}
-    return as_initializer(create_from_description(description))
+    return as_initializer('an initializer', create_from_description(description))
 
 
 def _require_dimensions(initializer, shape, at_least, at_most=None):

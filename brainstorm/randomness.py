@@ -3,7 +3,7 @@
 import numpy as np
 
 from brainstorm._core import RandomStream
-from brainstorm.utils import check_number
+from brainstorm.checks import check_number
 
 __all__ = ['RandomState', 'Seedable', 'global_rnd']
 

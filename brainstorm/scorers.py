@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from brainstorm.checks import check_name, check_number, check_type
 from brainstorm.describable import DescribedByArguments
-from brainstorm.utils import check_number, check_type, flatten_time_and_features
+from brainstorm.utils import flatten_time_and_features
 
 __all__ = ['Accuracy', 'Hamming', 'MeanSquaredError', 'ScoreKeeper', 'Scorer']
 
@@ -23,12 +24,13 @@ class Scorer(DescribedByArguments):
         name (str | None): key in the results; None: the name of the class.
     """
 
-    def __init__(self, out_name: str = '', targets_name: str = 'targets', mask_name: str = '',
-                 name: str | None = None):
-        self.out_name = out_name
-        self.targets_name = targets_name
-        self.mask_name = mask_name
-        self.__name__ = type(self).__name__ if name is None else name
+    def __init__(self, out_name: str | None = '', targets_name: str | None = 'targets',
+                 mask_name: str | None = '', name: str | None = None):
+        owner = type(self).__name__
+        self.out_name = _check_optional(owner, 'out_name', out_name)
+        self.targets_name = _check_optional(owner, 'targets_name', targets_name)
+        self.mask_name = _check_optional(owner, 'mask_name', mask_name)
+        self.__name__ = owner if name is None else check_name(owner, 'name', name)
 
     @classmethod
     def __new_from_description__(cls, description):
@@ -74,8 +76,9 @@ class Accuracy(Scorer):
 class Hamming(Scorer):
     """The fraction of correct labels, where a label counts as predicted from `threshold` on."""
 
-    def __init__(self, threshold: float = 0.5, out_name: str = '', targets_name: str = 'targets',
-                 mask_name: str = '', name: str | None = None):
+    def __init__(self, threshold: float = 0.5, out_name: str | None = '',
+                 targets_name: str | None = 'targets', mask_name: str | None = '',
+                 name: str | None = None):
         super().__init__(out_name, targets_name, mask_name, name)
         self.threshold = check_number('Hamming', 'threshold', threshold)
 
@@ -99,16 +102,16 @@ class ScoreKeeper:
     The arguments are those of `tools.evaluate`; what a scorer names itself comes first.
     """
 
-    def __init__(self, net: Any, scorers: Sequence[Scorer], out_name: str = '',
-                 targets_name: str = 'targets', mask_name: str | None = None):
+    def __init__(self, net: Any, scorers: Sequence[Scorer], out_name: str | None = '',
+                 targets_name: str | None = 'targets', mask_name: str | None = None):
         self._net = net
         self._batch_sizes: list[int] = []
         self._losses: dict[str, list[float]] = OrderedDict()
         self._scores: list[tuple[Scorer, list[Any]]] = [
             (scorer, []) for scorer in check_scorers('scorers', scorers)]
-        self._out_name = out_name
-        self._targets_name = targets_name
-        self._mask_name = mask_name
+        self._out_name = _check_optional('evaluate', 'out_name', out_name)
+        self._targets_name = _check_optional('evaluate', 'targets_name', targets_name)
+        self._mask_name = _check_optional('evaluate', 'mask_name', mask_name)
 
     def add_batch(self) -> None:
         """Take in what the last forward pass of the network gave."""
@@ -137,16 +140,25 @@ class ScoreKeeper:
         if not mask_name:
             return len(targets), scorer(targets, predicted)
         mask = flatten_time_and_features(net.get_input(mask_name))
-        return mask.sum(), scorer(targets, predicted, mask)
+        return float(mask.sum(dtype=np.float64)), scorer(targets, predicted, mask)
 
 
 def check_scorers(owner, scorers):
-    """Return `scorers` if it is a list or tuple of Scorers; else TypeError naming the owner."""
+    """Return `scorers` if it is a list or tuple of Scorers, each with a name of its own."""
     if not isinstance(scorers, (list, tuple)):
         raise TypeError(f"{owner}: expected a list of Scorers, got {scorers!r}")
-    for i, scorer in enumerate(scorers):
-        check_type(owner, f'scorer {i}', scorer, Scorer)
+    names = [check_type(owner, f'scorer {i}', scorer, Scorer).__name__
+             for i, scorer in enumerate(scorers)]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"{owner}: several scorers are called {name!r}: "
+                             "give all but one another name")
     return scorers
+
+
+def _check_optional(owner, name, value):
+    """Return the name, which may be empty, as it is for None."""
+    return '' if value is None else check_type(owner, name, value, str)
 
 
 def find_output_name(net):
@@ -163,7 +175,7 @@ def find_output_name(net):
 
 
 def _masked_sum(values, mask):
-    return float(values.sum() if mask is None else (values * mask).sum())
+    return float(np.sum(values if mask is None else values * mask, dtype=np.float64))
 
 
 def _require_same_shape(scorer, true_labels, predicted):

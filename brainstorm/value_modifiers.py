@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from brainstorm.checks import check_array, check_number
 from brainstorm.describable import Describable, DescribedByArguments
 from brainstorm.handlers.base_handler import Handler
 from brainstorm.randomness import Seedable
-from brainstorm.utils import check_number
 
 __all__ = [
     'ClipValues', 'ConstrainL2Norm', 'FreezeValues', 'GradientModifier', 'L1Decay', 'L2Decay',
@@ -57,8 +57,8 @@ class ClipValues(DescribedByArguments, ValueModifier):
 
     def __init__(self, low: float = -1., high: float = 1.):
         super().__init__()
-        self.low = check_number('ClipValues', 'low', low)
-        self.high = check_number('ClipValues', 'high', high, low)
+        self.low = check_number('ClipValues', 'low', low, -np.inf)
+        self.high = check_number('ClipValues', 'high', high, low, np.inf)
 
     def __call__(self, handler, view):
         handler.clip_t(view, self.low, self.high, view)
@@ -73,7 +73,7 @@ class ConstrainL2Norm(DescribedByArguments, ValueModifier):
 
     def __init__(self, limit: float):
         super().__init__()
-        self.limit = check_number('ConstrainL2Norm', 'limit', limit, 0)
+        self.limit = check_number('ConstrainL2Norm', 'limit', limit, 0, np.inf)
 
     def __call__(self, handler, view):
         if len(view.shape) < 2:
@@ -102,7 +102,8 @@ class FreezeValues(DescribedByArguments, ValueModifier):
 
     def __init__(self, weights: ArrayLike | None = None):
         super().__init__()
-        self.weights = None if weights is None else np.array(weights, dtype=np.float64)
+        self.weights = None if weights is None \
+            else check_array('FreezeValues', 'weights', weights)
 
     def __call__(self, handler, view):
         if self.weights is None:
@@ -116,7 +117,7 @@ class MaskValues(DescribedByArguments, ValueModifier):
 
     def __init__(self, mask: ArrayLike):
         super().__init__()
-        self.mask = np.array(mask, dtype=np.float64)
+        self.mask = check_array('MaskValues', 'mask', mask)
 
     def __call__(self, handler, view):
         _check_shape(self, self.mask, view)

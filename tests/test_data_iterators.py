@@ -106,7 +106,12 @@ def test_h5py_datasets_are_read_batch_by_batch(tmp_path):
             assert isinstance(got['default'], np.ndarray)
             assert np.array_equal(got['default'], want['default'])
             assert np.array_equal(got['mask'], want['mask'])
-        assert np.array_equal(batches(bs.Undivided(**file['train']))[0]['default'], X)
+        whole = bs.Undivided(**file['train'])
+        assert np.array_equal(batches(whole)[0]['default'], X)
+    for iterator in from_file, whole:
+        with pytest.raises(IteratorValidationError, match="'default' is a dataset in an HDF5 file"
+                           ' that has been closed'):
+            batches(iterator)
 
 
 def test_the_data_of_the_user_stays_as_it_is():

@@ -268,5 +268,5 @@ def test_what_bokeh_visualizer_refuses():
 
 def test_without_bokeh_there_is_a_line_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, 'bokeh', None)
-    with pytest.raises(ImportError, match=r'bokeh.*pip install brainstorm\[live_viz\]'):
+    with pytest.raises(ImportError, match=r'bokeh.*pip install brainstorm\[live-viz\]'):
         hooks.BokehVisualizer(['x'])

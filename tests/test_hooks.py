@@ -1,6 +1,7 @@
 import copy
 import math
 import pickle
+import sys
 from collections import OrderedDict
 
 import numpy as np
@@ -46,10 +47,10 @@ def test_names_and_verbosity(capsys):
 
 
 @pytest.mark.parametrize('make, error, text', [
-    (lambda: bs.Hook(timescale='batch'), ValueError, "'epoch' or 'update', got 'batch'"),
+    (lambda: bs.Hook(timescale='batch'), ValueError, "must be one of epoch, update, got 'batch'"),
     (lambda: bs.Hook(interval=0), ValueError, 'interval'),
     (lambda: bs.Hook(interval=1.5), TypeError, 'interval'),
-    (lambda: hooks.EarlyStopper('a', criterion='best'), ValueError, "'min' or 'max', got 'best'"),
+    (lambda: hooks.EarlyStopper('a', criterion='best'), ValueError, "one of min, max, got 'best'"),
     (lambda: hooks.SaveBestNetwork('a', criterion='avg'), ValueError, "'avg'"),
     (lambda: hooks.StopAfterThresholdReached('a', 1, 'x'), ValueError, "'x'"),
     (lambda: hooks.StopAfterThresholdReached('a', 'b'), TypeError, 'threshold'),
@@ -68,7 +69,7 @@ def test_documented_orders_of_arguments():
     hook = hooks.MonitorScores('it', [], 'name', 'update', 3, False)
     assert (hook.__name__, hook.timescale, hook.interval, hook.verbose) == \
         ('name', 'update', 3, False)
-    hook = hooks.ModifyStepperAttribute(None, 'momentum', 'update', 2, 'name', True)
+    hook = hooks.ModifyStepperAttribute(print, 'momentum', 'update', 2, 'name', True)
     assert (hook.attr_name, hook.timescale, hook.interval, hook.__name__, hook.verbose) == \
         ('momentum', 'update', 2, 'name', True)
     hook = hooks.SaveBestNetwork('log', 'file', 'min', 'name')
@@ -88,6 +89,14 @@ def test_documented_orders_of_arguments():
 def test_early_stopper(log, patience, criterion, expected):
     hook = hooks.EarlyStopper('v.x', patience=patience, criterion=criterion)
     assert stops(hook, {'v': {'x': log}}) == expected
+
+
+@pytest.mark.parametrize('hook', [
+    hooks.EarlyStopper('v.x'), hooks.SaveBestNetwork('v.x'),
+    hooks.StopAfterThresholdReached('v.x', 1)], ids=lambda hook: hook.__name__)
+def test_logs_of_numbers_are_wanted(hook):
+    with pytest.raises(TypeError, match=rf"{hook.__name__}: 'v.x' holds \[1, 2\], which is no"):
+        call(hook, {'v': {'x': [3.0, [1, 2]]}})
 
 
 def test_stop_after_epoch():
@@ -271,8 +280,9 @@ def test_modify_stepper_attribute_passes_everything_on():
 
 
 def test_modify_stepper_attribute_wants_an_attribute_that_exists():
-    hook = hooks.ModifyStepperAttribute(None, 'lerning_rate')
-    with pytest.raises(AttributeError, match="SgdStepper has no attribute 'lerning_rate'"):
+    hook = hooks.ModifyStepperAttribute(print, 'lerning_rate')
+    with pytest.raises(AttributeError, match="no attribute 'lerning_rate'; there are learning_"
+                                             'rate, net, update'):
         hook.start(None, bs.training.SgdStepper(), False, {})
 
 
@@ -290,6 +300,12 @@ def test_a_progress_bar_counts_the_batches_of_an_epoch(capsys):
     trainer.hooks['StopAfterEpoch'].max_epochs = 3
     trainer.train(net, bs.Minibatches(3, **data))
     assert capsys.readouterr().err == ''
+
+
+def test_without_tqdm_there_is_a_line_to_install_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'tqdm', None)
+    with pytest.raises(ImportError, match='tqdm.*pip install tqdm'):
+        hooks.ProgressBar()
 
 
 def test_a_progress_bar_is_closed_by_a_stop_within_the_epoch(capsys):

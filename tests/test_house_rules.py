@@ -94,9 +94,9 @@ def test_the_network_names_no_layer(path):
 
 
 @pytest.mark.parametrize('header', [p for p in HEADERS if room(p) != 'python'], ids=relative)
-def test_each_header_compiles_alone(header):
+def test_each_header_compiles_alone(header, cc):
     flags = ['-DBS_REAL_BITS=32', '-DBS_ISA=base'] if 'cpu' in header.parts else []
-    subprocess.run(['cc', '-std=c11', '-D_GNU_SOURCE', '-fsyntax-only', '-Wall', '-Wextra',
+    subprocess.run([cc, '-std=c11', '-D_GNU_SOURCE', '-fsyntax-only', '-Wall', '-Wextra',
                     '-Werror', '-Wno-unused-function', '-I', CSRC, *flags, '-x', 'c', header],
                    check=True)
 

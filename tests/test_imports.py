@@ -61,6 +61,23 @@ def test_importing_needs_numpy_and_h5py_only():
     assert set(new) <= allowed
 
 
+def test_optional_libraries_wait_for_their_use():
+    loaded = in_a_child('''
+import sys
+from brainstorm.all import *
+import numpy as np
+net = create_net_from_spec('classification', 4, 2, 'F3')
+data = {'default': np.zeros((1, 4, 4)), 'targets': np.zeros((1, 4, 1))}
+trainer = Trainer(SgdStepper(), verbose=False)
+trainer.add_hook(MonitorScores('valid', [Accuracy()]))
+trainer.add_hook(StopAfterEpoch(1))
+trainer.train(net, Minibatches(2, **data), valid=Undivided(**data))
+net.summary(), net._repr_html_(), net.predict(data['default'])
+print(*{name.split('.')[0] for name in sys.modules})
+''')
+    assert not {'tqdm', 'bokeh', 'matplotlib', 'sklearn', 'scipy', 'pandas'} & set(loaded)
+
+
 def test_the_seed_of_global_rnd_is_one_draw_from_numpy():
     first, second = in_a_child(
         'import numpy as np; np.random.seed(5); import brainstorm as bs; '

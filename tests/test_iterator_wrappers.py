@@ -66,7 +66,8 @@ def test_flip_draws_two_seeds_and_flips_whole_sequences():
 
 
 @pytest.mark.parametrize('dtype, value, result', [
-    (np.uint8, 0, np.uint8), (np.uint8, 0.5, np.float64), (np.float32, 2, np.float32)])
+    (np.uint8, 0, np.uint8), (np.uint8, 0.5, np.float64), (np.float32, 2, np.float32),
+    (np.uint8, 300, np.uint16), (np.uint8, -1, np.int16)])
 def test_pad(dtype, value, result):
     x = images(dtype=dtype)
     padded = Pad(Undivided(default=x), {'default': 2}, {'default': value})

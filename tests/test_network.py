@@ -47,13 +47,30 @@ def test_arrays_of_any_make_are_taken(convert):
     assert np.array_equal(net.get_input('default'), data['default'])
 
 
-@pytest.mark.parametrize('dtype', ['u1', 'i8', 'f4', '?'])
-def test_values_of_any_number_type_are_cast(dtype):
-    net = mlp()
-    values = np.random.RandomState(0).randint(0, 2, (1, 4, 6)).astype(dtype)
+@pytest.mark.parametrize('features', [5, 100], ids=['packed', 'padded'])  # rows of the network
+@pytest.mark.parametrize('code', '?bBhHiIlLqQefdg')
+@pytest.mark.parametrize('dtype', [np.float32, np.float64])
+def test_values_of_any_number_type_are_cast(dtype, code, features):
+    net = bs.Network.from_layer(layers.Input({'default': ('T', 'B', features)}) >> layers.NoOp())
+    net.set_handler(NumpyHandler(dtype))
+    values = np.random.RandomState(0).randint(0, 256, (2, 3, features)).astype(code)
+    if code in 'efdg':
+        values.flat[:4] = np.array([0.1, -0.0, np.inf, np.nan], code)
+    elif code != '?':
+        values.flat[:2] = np.iinfo(code).min, np.iinfo(code).max
     values.flags.writeable = False
-    net.provide_external_data({'default': values, 'targets': np.zeros((1, 4, 1), dtype)})
-    assert np.array_equal(net.get_input('default'), values.astype(np.float64))
+    net.provide_external_data({'default': values})
+    assert np.array_equal(net.get_input('default'), values.astype(dtype), equal_nan=True)
+
+
+def test_numbers_too_large_for_the_handler_are_infinite_with_a_warning():
+    net = mlp(np.float32)
+    data = random_batch()
+    data['default'][0, 1, 2] = -1e300
+    for _ in range(2):
+        with pytest.warns(RuntimeWarning, match='overflow'):
+            net.provide_external_data(data)
+    assert net.get_input('default')[0, 1, 2] == -np.inf
 
 
 def test_h5py_datasets_are_taken(tmp_path):

@@ -2,7 +2,9 @@
 
 import copy
 import json
+from fractions import Fraction
 
+import h5py
 import numpy as np
 import pytest
 
@@ -64,6 +66,25 @@ def test_values_may_be_numbers_arrays_and_keywords():
     json.dumps(bs.get_description(net))
 
 
+@pytest.mark.parametrize('value, kept', [
+    (np.float32(0.5), 0.5), (np.longdouble(0.5), 0.5), (np.int8(2), 2), (np.bool_(True), True),
+    (np.array(0.5), 0.5), (Fraction(1, 2), 0.5)])
+def test_numbers_of_any_make_are_kept_as_those_of_python(value, kept):
+    net = mlp()
+    net.initialize(value)
+    assert mlp_values(net) == [kept] * 4
+    assert type(net.initializers['default']) is type(kept)
+
+
+def test_whatever_converts_to_an_array_is_one(tmp_path):
+    net = mlp()
+    with h5py.File(tmp_path / 'x.hdf5', 'w') as file:
+        file['W'] = np.arange(30).reshape(5, 6)
+        net.initialize({'H': {'W': file['W'], 'bias': range(5)}, 'default': 0})
+    assert net.get('H.parameters.W').tolist() == np.arange(30).reshape(5, 6).tolist()
+    assert net.get('H.parameters.bias').tolist() == [0, 1, 2, 3, 4]
+
+
 def test_seeds_go_to_layers_and_parameters_sorted_by_name():
     net = mlp()
     net.initialize(bs.Gaussian(1.0), seed=5)
@@ -108,9 +129,9 @@ def test_the_callers_dict_stays_as_it_is():
     ({'default': 1, 'fallback': {'W': 1}}, NetworkValidationError, "'fallback' takes a value"),
     ({5: 1}, TypeError, 'a pattern must be a string, got 5'),
     ({'H': {5: 1}}, TypeError, 'a pattern must be a string, got 5'),
-    ({'default': 'zero'}, TypeError, "not 'zero'"),
-    ({'default': None}, TypeError, 'not None'),
-    ({'default': 1j}, TypeError, 'not 1j'),
+    ({'default': 'zero'}, TypeError, "got 'zero'"),
+    ({'default': None}, TypeError, 'got None'),
+    ({'default': 1j}, TypeError, 'got 1j'),
     ({'H': {'bias': [1, 2]}, 'default': 0}, InitializationError, 'H.bias: .*(2,).*(5,)'),
     ({'default': bs.DenseSqrtFanIn()}, InitializationError, 'H.bias: DenseSqrtFanIn needs 2'),
 ])
@@ -258,3 +279,12 @@ def test_wrong_modifiers(set_modifiers, error, text):
     with pytest.raises(error, match=text):
         set_modifiers(net)
     assert len(net.weight_modifiers) == 2
+
+
+@pytest.mark.parametrize('kind', ['weight', 'gradient'])
+def test_a_modifier_that_fails_names_the_parameter(kind):
+    net = mlp()
+    getattr(net, f'set_{kind}_modifiers')({'H': {'W': bs.MaskValues(np.ones((2, 2)))}})
+    with pytest.raises(ValueError, match=r'H\.W: MaskValues has values of the shape \(2, 2\), but '
+                       r'the parameter has \(5, 6\)'):
+        getattr(net, f'apply_{kind}_modifiers')()

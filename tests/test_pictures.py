@@ -130,5 +130,5 @@ def test_without_matplotlib_there_is_a_line_to_install_it(monkeypatch, tool):
         if name.partition('.')[0] == 'matplotlib':
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, 'matplotlib', None)
-    with pytest.raises(ImportError, match=r'matplotlib.*pip install brainstorm\[draw_net\]'):
+    with pytest.raises(ImportError, match=r'matplotlib.*pip install brainstorm\[draw-net\]'):
         tool()

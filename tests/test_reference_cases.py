@@ -256,6 +256,29 @@ def test_minibatches_cut_by_a_mask():
             assert_agree(batch[name], reference[f'{i:03}_{name}'])
 
 
+def test_one_hot_vectors_of_shuffled_minibatches():
+    bs.global_rnd.set_seed(99)
+    data = np.random.RandomState(1).randint(0, 7, (4, 6, 1))
+    iterator = bs.data_iterators.OneHot(bs.Minibatches(3, default=data), {'default': 7})
+    yielded = [batch for _ in range(2) for batch in iterator(None)]
+    reference = recorded('iter_onehot')
+    assert len(yielded) == reference['count']
+    for i, batch in enumerate(yielded):
+        assert_agree(batch['default'], reference[f'{i:03}_default'])
+
+
+def test_noise():
+    bs.global_rnd.set_seed(99)
+    data = np.random.RandomState(1).randn(2, 4, 4)
+    iterator = bs.data_iterators.AddGaussianNoise(
+        bs.Undivided(default=data), {'default': 0.5}, {'default': 1.0})
+    first, second = (next(iterator(None))['default'] for _ in range(2))
+    reference = recorded('iter_noise')
+    assert_agree(first, reference['000_default'])
+    # 0.5 added the noise of each epoch to its own data, so there both are in the second one.
+    assert_agree(second - data + first, reference['001_default'])
+
+
 def test_data_tools():
     rnd = np.random.RandomState(3)
     a, b = rnd.randn(2, 10, 3), rnd.randn(2, 10, 1)

@@ -6,9 +6,10 @@ import pytest
 import brainstorm as bs
 from brainstorm import _core, layers
 from brainstorm.handlers import NumpyHandler
+from brainstorm.structure.construction import ConstructionWrapper
 from brainstorm.utils import LayerValidationError, NetworkValidationError
 
-from networks import mlp, random_batch
+from networks import mlp
 
 
 def build(layer, shape=('T', 'B', 4, 4, 2)):
@@ -27,6 +28,9 @@ def build(layer, shape=('T', 'B', 4, 4, 2)):
     (lambda: layers.DeltasScaling('much'), r"factor must be a finite number, got 'much'"),
     (lambda: layers.DeltasScaling(10**400), r"factor must be a finite number, got 1000"),
     (lambda: layers.FullyConnected((2, 'x')), r"size.*got \(2, 'x'\)"),
+    (lambda: ConstructionWrapper.create('NoOp', size=3), r"argument 'size'; there are: none"),
+    (lambda: ConstructionWrapper.create('Dropout', prob=3), r"'prob'; there are: drop_prob"),
+    (lambda: 'nope' - layers.Highway(), r"there is no input 'nope'; there are: H, T, x"),
     (lambda: layers.FullyConnected((2, 2**70)), r"size.*got \(2, 1180591620717411303424\)"),
 ])
 def test_arguments_of_layers(layer, text):
@@ -96,7 +100,7 @@ def test_a_layer_of_the_engine_has_so_many_leaves():
 
 
 @pytest.mark.parametrize('make', [
-    lambda: (layer := _core.Layer('NoOp', 'a', specs(), {}), ('NoOp', 'a', specs(), {})),
+    lambda: (_core.Layer('NoOp', 'a', specs(), {}), ('NoOp', 'a', specs(), {})),
     lambda: (_core.Stepper('Sgd'), ('Sgd',)),
     lambda: (_core.Handler('cpu', np.float32, _core.RandomStream()),
              ('cpu', np.float32, _core.RandomStream())),

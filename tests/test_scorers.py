@@ -122,3 +122,27 @@ def test_unknown_targets_and_masks_are_named():
     net.initialize(0)
     with pytest.raises(KeyError, match="Input.outputs.goals"):
         bs.tools.evaluate(net, bs.Undivided(**random_batch()), [Accuracy(targets_name='goals')])
+
+
+def test_scorers_have_names_of_their_own():
+    twins = [bs.scorers.Accuracy(), bs.scorers.Accuracy(out_name='Output.outputs.predictions')]
+    with pytest.raises(ValueError, match="several scorers are called 'Accuracy'"):
+        bs.hooks.MonitorScores('valid', twins)
+    twins[1].__name__ = 'other'
+    assert bs.hooks.MonitorScores('valid', twins).scorers == twins
+
+
+def test_weights_are_added_without_rounding():
+    class Weight(Scorer):
+        def __call__(self, true_labels, predicted, mask=None):
+            return 0.0
+
+        @staticmethod
+        def aggregate(errors):
+            return sum(weight for weight, _ in errors)
+
+    net = bs.tools.create_net_from_spec('classification', 4, 2, '', mask_name='mask')
+    large = 2.0 ** 23 + 1  # of which float32 cannot hold the double
+    batches = bs.Minibatches(1, default=np.zeros((1, 3, 4)), targets=np.zeros((1, 3, 1)),
+                             mask=np.full((1, 3, 1), large))
+    assert bs.tools.evaluate(net, batches, [Weight(mask_name='mask')])['Weight'] == 3 * large

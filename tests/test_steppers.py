@@ -219,7 +219,7 @@ def test_bad_learning_rate(value, error):
 
 
 def test_bad_flag():
-    with pytest.raises(ValueError, match='scale_learning_rate must be true or false, got 3'):
+    with pytest.raises(TypeError, match='scale_learning_rate must be True or False, got 3'):
         bs.training.MomentumStepper(scale_learning_rate=3)
 
 

@@ -128,7 +128,7 @@ def test_wrong_tasks_and_shapes(arguments, text):
 
 @pytest.mark.parametrize('shape', [2.5, 'ab', (3, 'x'), None])
 def test_shapes_are_integers(shape):
-    with pytest.raises(TypeError, match='a shape is an int or a tuple of them'):
+    with pytest.raises(TypeError, match='in_shape must be an integer'):
         get_in_out_layers('classification', shape, 3)
 
 

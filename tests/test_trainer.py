@@ -174,6 +174,23 @@ def test_two_hooks_of_one_name():
         trainer.add_hook(bs.hooks.StopAfterEpoch(3))
 
 
+def test_a_hook_added_during_a_training_waits_for_the_next_one():
+    calls = []
+
+    class Adder(bs.Hook):
+        def __call__(self, epoch_nr, update_nr, net, stepper, logs):
+            if epoch_nr == 1:
+                trainer.add_hook(Record(calls, name='added'))
+
+    trainer = make_trainer(Adder(), epochs=2)
+    net = mlp()
+    trainer.train(net, batches())
+    assert calls == []
+    trainer.hooks['StopAfterEpoch'].max_epochs = 3
+    trainer.train(net, batches())
+    assert calls == [('added', 2, 6), ('added', 3, 9)]
+
+
 def test_evaluate_runs_epoch_hooks_then_update_hooks_without_training():
     calls = []
     trainer = make_trainer(Record(calls, 2, name='u', timescale='update', stop_at=(0, 0)),

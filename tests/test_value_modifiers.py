@@ -107,7 +107,7 @@ def test_copies_draw_no_seed():
     (lambda: bs.ConstrainL2Norm(None), TypeError),
     (lambda: L1Decay([1, 2]), TypeError),
     (lambda: L2Decay(float('nan')), ValueError),
-    (lambda: bs.MaskValues('x'), ValueError),
+    (lambda: bs.MaskValues('x'), TypeError),
 ])
 def test_wrong_arguments_fail_at_construction(make, error):
     with pytest.raises(error):

@@ -6,9 +6,10 @@ from typing import Any
 import h5py
 import numpy as np
 
+from brainstorm.checks import check_flag, check_number
 from brainstorm.handlers.base_handler import Handler
 from brainstorm.randomness import Seedable
-from brainstorm.utils import IteratorValidationError, check_number
+from brainstorm.utils import IteratorValidationError
 
 __all__ = ['DataIterator', 'Minibatches', 'Online', 'Undivided']
 
@@ -44,6 +45,12 @@ class _NamedData(DataIterator):
         self.data, shapes = _check_data(named_data)
         super().__init__(shapes, None)
 
+    def _require_open_files(self):
+        for name, values in self.data.items():
+            if isinstance(values, h5py.Dataset) and not values:
+                raise IteratorValidationError(f"{name!r} is a dataset in an HDF5 file that has "
+                                              "been closed")
+
     def __getstate__(self):
         for name, values in self.data.items():
             if isinstance(values, h5py.Dataset):
@@ -68,6 +75,7 @@ class Undivided(_NamedData):
         self.length = 1
 
     def __call__(self, handler=None):
+        self._require_open_files()
         yield {name: values[:] for name, values in self.data.items()}
 
 
@@ -94,14 +102,16 @@ class Minibatches(_NamedData):
     def __init__(self, batch_size: int = 1, shuffle: bool = True,
                  cut_according_to: str | Sequence[int] | None = 'mask', **named_data: Any):
         super().__init__(named_data)
-        self.batch_size = check_number('Minibatches', 'batch_size', batch_size, 1, integer=True)
-        self.shuffle = shuffle
+        owner = type(self).__name__
+        self.batch_size = check_number(owner, 'batch_size', batch_size, 1, integer=True)
+        self.shuffle = check_flag(owner, 'shuffle', shuffle)
         self._time_steps = max(shape[0] for shape in self.data_shapes.values())
         self._sequences = next(iter(self.data_shapes.values()))[1]
         self.length = -(-self._sequences // self.batch_size)
         self.cut_according_to = self._check_cut(cut_according_to)
 
     def __call__(self, handler=None):
+        self._require_open_files()
         order = np.arange(self.length)
         if self.shuffle:
             self.rnd.shuffle(order)

@@ -6,9 +6,10 @@ The arrays of the other iterator are never changed.
 
 import numpy as np
 
+from brainstorm.checks import check_interface, check_number
 from brainstorm.data_iterators.sources import DataIterator
 from brainstorm.randomness import Seedable
-from brainstorm.utils import IteratorValidationError, check_interface, check_number, list_names
+from brainstorm.utils import IteratorValidationError, list_names
 
 __all__ = ['AddGaussianNoise', 'AddSaltNPepper', 'Flip', 'MultiHot', 'OneHot', 'Pad', 'RandomCrop']
 
@@ -162,7 +163,9 @@ class Pad(_Wrapper):
 
     def _change(self, name, values, size, value):
         shape = self._changed_shape(name, values.shape, size, value)
-        out = np.full(shape, value, np.result_type(values, value))
+        # numpy takes an int for one of the data's dtype, whether it has room for it or not.
+        like_value = np.min_scalar_type(value) if isinstance(value, (int, np.integer)) else value
+        out = np.full(shape, value, np.result_type(values, like_value))
         out[:, :, size:shape[2] - size, size:shape[3] - size] = values
         return out
 

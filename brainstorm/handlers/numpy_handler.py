@@ -4,8 +4,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from brainstorm import _core
+from brainstorm.checks import check_type
 from brainstorm.handlers.base_handler import Handler
-from brainstorm.randomness import global_rnd
+from brainstorm.randomness import RandomState, global_rnd
 
 __all__ = ['NumpyHandler', 'default_handler']
 
@@ -39,7 +40,7 @@ class NumpyHandler(_core.Handler, Handler):
 
     @rnd.setter
     def rnd(self, rnd):
-        self.stream = rnd.stream
+        self.stream = check_type('NumpyHandler', 'rnd', rnd, RandomState).stream
         self._rnd = rnd
 
     def allocate(self, shape):

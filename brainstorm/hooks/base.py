@@ -1,17 +1,20 @@
 """What all hooks are made of, and how they find logs."""
 
+import numbers
 import os
 from typing import TYPE_CHECKING, Any
 
+from brainstorm.checks import (
+    check_choice, check_filename, check_flag, check_name, check_number)
 from brainstorm.data_iterators import DataIterator
 from brainstorm.describable import Describable, DescribedByArguments
 from brainstorm.structure.network import Network
-from brainstorm.utils import FileName, check_filename, check_number, get_by_path, list_names
+from brainstorm.utils import FileName, get_by_path, list_names
 
 if TYPE_CHECKING:  # the training room imports this one
     from brainstorm.training.steppers import TrainingStepper
 
-__all__ = ['FileHook', 'Hook', 'check_criterion', 'find_log']
+__all__ = ['FileHook', 'Hook', 'check_criterion', 'find_log', 'find_numbers']
 
 
 class Hook(Describable):
@@ -29,13 +32,11 @@ class Hook(Describable):
 
     def __init__(self, name: str | None = None, timescale: str = 'epoch', interval: int = 1,
                  verbose: bool | None = None):
-        if timescale not in ('epoch', 'update'):
-            raise ValueError(f"{type(self).__name__}: timescale must be 'epoch' or 'update', "
-                             f"got {timescale!r}")
-        self.__name__ = type(self).__name__ if name is None else name
-        self.timescale = timescale
-        self.interval = check_number(type(self).__name__, 'interval', interval, 1, integer=True)
-        self.verbose = verbose
+        owner = type(self).__name__
+        self.__name__ = owner if name is None else check_name(owner, 'name', name)
+        self.timescale = check_choice(owner, 'timescale', timescale, ('epoch', 'update'))
+        self.interval = check_number(owner, 'interval', interval, 1, integer=True)
+        self.verbose = None if verbose is None else check_flag(owner, 'verbose', verbose)
         self.priority = 0
         self.run_verbosity = False
 
@@ -109,8 +110,14 @@ def find_log(hook, logs, log_name, epoch_nr):
     return log
 
 
+def find_numbers(hook, logs, log_name, epoch_nr):
+    """`find_log` of a log that holds nothing but numbers; else TypeError."""
+    log = find_log(hook, logs, log_name, epoch_nr)
+    for entry in log:
+        if not isinstance(entry, numbers.Real):
+            raise TypeError(f"{hook.__name__}: {log_name!r} holds {entry!r}, which is no number")
+    return log
+
+
 def check_criterion(hook, criterion):
-    if criterion not in ('min', 'max'):
-        raise ValueError(f"{type(hook).__name__}: criterion must be 'min' or 'max', "
-                         f"got {criterion!r}")
-    return criterion
+    return check_choice(type(hook).__name__, 'criterion', criterion, ('min', 'max'))

@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
+from brainstorm.checks import check_name
 from brainstorm.describable import DescribedByArguments
 from brainstorm.hooks.base import Hook
+from brainstorm.utils import list_names
 
 __all__ = ['ModifyStepperAttribute']
 
@@ -21,14 +23,20 @@ class ModifyStepperAttribute(Hook, DescribedByArguments):
                  timescale: str = 'epoch', interval: int = 1, name: str | None = None,
                  verbose: bool | None = None):
         super().__init__(name, timescale, interval, verbose)
+        if not callable(schedule):
+            raise TypeError("ModifyStepperAttribute: schedule must be callable like those of "
+                            f"training.schedules, got {schedule!r}")
         self.schedule = schedule
-        self.attr_name = attr_name
+        self.attr_name = check_name('ModifyStepperAttribute', 'attr_name', attr_name)
 
     def start(self, net, stepper, verbose, named_data_iters):
         super().start(net, stepper, verbose, named_data_iters)
         if not hasattr(stepper, self.attr_name):
-            raise AttributeError(f"{self.__name__}: {type(stepper).__name__} has no attribute "
-                                 f"{self.attr_name!r}")
+            attributes = [name for name in dir(stepper)
+                          if not name.startswith('_') and not callable(getattr(stepper, name))]
+            raise AttributeError(list_names(
+                f"{self.__name__}: {type(stepper).__name__} has no attribute {self.attr_name!r}; "
+                "there are", self.attr_name, attributes))
 
     def __call__(self, epoch_nr, update_nr, net, stepper, logs):
         value = self.schedule(epoch_nr, update_nr, self.timescale, self.interval, net, stepper,

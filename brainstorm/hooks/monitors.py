@@ -5,11 +5,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from brainstorm.checks import check_name
 from brainstorm.describable import DescribedByArguments
 from brainstorm.hooks.base import Hook
 from brainstorm.scorers import Scorer, check_scorers
 from brainstorm.tools import evaluate
-from brainstorm.utils import list_names
+from brainstorm.utils import import_optional, list_names
 
 __all__ = ['MonitorLayerDeltas', 'MonitorLayerGradients', 'MonitorLayerInOuts',
            'MonitorLayerParameters', 'MonitorLoss', 'MonitorScores', 'ProgressBar']
@@ -28,7 +29,7 @@ class MonitorLoss(Hook, DescribedByArguments):
     def __init__(self, iter_name: str, name: str | None = None, timescale: str = 'epoch',
                  interval: int = 1, verbose: bool | None = None):
         super().__init__(name, timescale, interval, verbose)
-        self.iter_name = iter_name
+        self.iter_name = check_name(type(self).__name__, 'iter_name', iter_name)
         self.iter = None
 
     def start(self, net, stepper, verbose, named_data_iters):
@@ -73,7 +74,7 @@ class _MonitorLayer(Hook, DescribedByArguments):
                  interval: int = 1, verbose: bool | None = None):
         name = f'Monitor{self.what}_{layer_name}' if name is None else name
         super().__init__(name, timescale, interval, verbose)
-        self.layer_name = layer_name
+        self.layer_name = check_name(type(self).__name__, 'layer_name', layer_name)
 
     def start(self, net, stepper, verbose, named_data_iters):
         super().start(net, stepper, verbose, named_data_iters)
@@ -151,7 +152,11 @@ class MonitorLayerInOuts(_MonitorLayer):
 
 
 class ProgressBar(Hook, DescribedByArguments):
-    """Shows a progress bar for each epoch. Needs the package tqdm."""
+    """Shows a progress bar for each epoch. Needs the package tqdm.
+
+    Raises:
+        ImportError: there is no tqdm; `pip install tqdm`.
+    """
 
     __undescribed__ = {'_length', '_epoch_nr', '_bar'}
     __default_values__ = {'timescale': 'update'}
@@ -159,6 +164,7 @@ class ProgressBar(Hook, DescribedByArguments):
     _bar = None
 
     def __init__(self) -> None:
+        import_optional('tqdm', 'tqdm')
         super().__init__(timescale='update')
         self._length = None
         self._epoch_nr = None
@@ -185,10 +191,10 @@ class ProgressBar(Hook, DescribedByArguments):
         self._close()
 
     def _open(self, epoch_nr):
-        from tqdm.auto import tqdm
         self._close()
         self._epoch_nr = epoch_nr
-        self._bar = tqdm(total=self._length, desc=f'Epoch {epoch_nr}', unit='batch')
+        self._bar = import_optional('tqdm.auto', 'tqdm').tqdm(
+            total=self._length, desc=f'Epoch {epoch_nr}', unit='batch')
 
     def _close(self):
         if self._bar is not None:

@@ -8,7 +8,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from brainstorm.hooks.base import FileHook, Hook, check_criterion, find_log
+from brainstorm.checks import check_name
+from brainstorm.hooks.base import FileHook, Hook, check_criterion, find_numbers
 from brainstorm.structure.network import Network
 from brainstorm.structure.safe_files import save_hdf5
 from brainstorm.utils import FileName
@@ -34,13 +35,13 @@ class SaveBestNetwork(FileHook):
                  name: str | None = None, timescale: str = 'epoch', interval: int = 1,
                  verbose: bool | None = None):
         super().__init__(filename, name, timescale, interval, verbose)
-        self.log_name = log_name
+        self.log_name = check_name('SaveBestNetwork', 'log_name', log_name)
         self.criterion = check_criterion(self, criterion)
         self.best_so_far = None
         self.parameters = None
 
     def __call__(self, epoch_nr, update_nr, net, stepper, logs):
-        log = find_log(self, logs, self.log_name, epoch_nr)
+        log = find_numbers(self, logs, self.log_name, epoch_nr)
         if not log or not self._is_better(log[-1]):
             return
         self.message(f"{self.log_name} improved from {self.best_so_far} to {log[-1]}")

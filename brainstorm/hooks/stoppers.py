@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from brainstorm.checks import check_flag, check_name, check_names, check_number
 from brainstorm.describable import DescribedByArguments
-from brainstorm.hooks.base import Hook, check_criterion, find_log
-from brainstorm.utils import check_number
+from brainstorm.hooks.base import Hook, check_criterion, find_log, find_numbers
 
 __all__ = ['EarlyStopper', 'StopAfterEpoch', 'StopAfterThresholdReached', 'StopOnNan',
            'StopOnSigQuit']
@@ -30,12 +30,12 @@ class EarlyStopper(Hook, DescribedByArguments):
                  name: str | None = None, timescale: str = 'epoch', interval: int = 1,
                  verbose: bool | None = None):
         super().__init__(name, timescale, interval, verbose)
-        self.log_name = log_name
-        self.patience = check_number('EarlyStopper', 'patience', patience, 0)
+        self.log_name = check_name('EarlyStopper', 'log_name', log_name)
+        self.patience = check_number('EarlyStopper', 'patience', patience, 0, math.inf)
         self.criterion = check_criterion(self, criterion)
 
     def __call__(self, epoch_nr, update_nr, net, stepper, logs):
-        log = find_log(self, logs, self.log_name, epoch_nr)
+        log = find_numbers(self, logs, self.log_name, epoch_nr)
         if not log:
             return
         worst = math.inf if self.criterion == 'min' else -math.inf
@@ -52,7 +52,7 @@ class StopAfterEpoch(Hook, DescribedByArguments):
     def __init__(self, max_epochs: float, name: str | None = None, timescale: str = 'epoch',
                  interval: int = 1, verbose: bool | None = None):
         super().__init__(name, timescale, interval, verbose)
-        self.max_epochs = check_number('StopAfterEpoch', 'max_epochs', max_epochs, 0)
+        self.max_epochs = check_number('StopAfterEpoch', 'max_epochs', max_epochs, 0, math.inf)
 
     def __call__(self, epoch_nr, update_nr, net, stepper, logs):
         if epoch_nr >= self.max_epochs:
@@ -73,12 +73,12 @@ class StopAfterThresholdReached(Hook, DescribedByArguments):
                  name: str | None = None, timescale: str = 'epoch', interval: int = 1,
                  verbose: bool | None = None):
         super().__init__(name, timescale, interval, verbose)
-        self.log_name = log_name
+        self.log_name = check_name('StopAfterThresholdReached', 'log_name', log_name)
         self.threshold = check_number('StopAfterThresholdReached', 'threshold', threshold)
         self.criterion = check_criterion(self, criterion)
 
     def __call__(self, epoch_nr, update_nr, net, stepper, logs):
-        log = np.array(find_log(self, logs, self.log_name, epoch_nr))
+        log = np.array(find_numbers(self, logs, self.log_name, epoch_nr))
         if np.any(log <= self.threshold if self.criterion == 'min' else log >= self.threshold):
             self.message(f"{self.log_name} has reached {self.threshold}: stopping")
             raise StopIteration
@@ -97,10 +97,10 @@ class StopOnNan(Hook, DescribedByArguments):
                  check_training_loss: bool = True, name: str | None = None,
                  timescale: str = 'epoch', interval: int = 1, verbose: bool | None = None):
         super().__init__(name, timescale, interval, verbose)
-        self.logs_to_check = [logs_to_check] if isinstance(logs_to_check, str) \
-            else list(logs_to_check)
-        self.check_parameters = check_parameters
-        self.check_training_loss = check_training_loss
+        self.logs_to_check = check_names('StopOnNan', 'logs_to_check', logs_to_check)
+        self.check_parameters = check_flag('StopOnNan', 'check_parameters', check_parameters)
+        self.check_training_loss = check_flag('StopOnNan', 'check_training_loss',
+                                              check_training_loss)
 
     def __call__(self, epoch_nr, update_nr, net, stepper, logs):
         for log_name in self.logs_to_check:

@@ -1,12 +1,12 @@
 """Hooks that draw."""
 
 import itertools
-import numbers
 from collections.abc import Sequence
 
-from brainstorm.hooks.base import FileHook, find_log
+from brainstorm.checks import check_names
+from brainstorm.hooks.base import FileHook, find_numbers
 from brainstorm.structure.safe_files import replacing
-from brainstorm.utils import FileName, check_type, import_optional
+from brainstorm.utils import FileName, import_optional
 
 __all__ = ['BokehVisualizer']
 
@@ -27,7 +27,7 @@ class BokehVisualizer(FileHook):
             folder.
 
     Raises:
-        ImportError: there is no bokeh; `pip install brainstorm[live_viz]`.
+        ImportError: there is no bokeh; `pip install brainstorm[live-viz]`.
     """
 
     __undescribed__ = {'_named_logs'}
@@ -40,15 +40,14 @@ class BokehVisualizer(FileHook):
                  name: str | None = None, timescale: str = 'epoch', interval: int = 1,
                  verbose: bool | None = None):
         super().__init__(filename, name, timescale, interval, verbose)
-        self.log_names = [log_names] if isinstance(log_names, str) else list(log_names)
+        self.log_names = check_names('BokehVisualizer', 'log_names', log_names)
         if not self.log_names:
             raise ValueError("BokehVisualizer: log_names is empty")
-        for log_name in self.log_names:
-            check_type('BokehVisualizer', 'a log name', log_name, str)
-        import_optional('bokeh', 'live_viz')
+        import_optional('bokeh', 'brainstorm[live-viz]')
 
     def __call__(self, epoch_nr, update_nr, net, stepper, logs):
-        self._named_logs = {name: find_log(self, logs, name, epoch_nr) for name in self.log_names}
+        self._named_logs = {name: find_numbers(self, logs, name, epoch_nr)
+                            for name in self.log_names}
         self._write(_RELOADING)
 
     def finish(self):
@@ -65,17 +64,12 @@ class BokehVisualizer(FileHook):
     def _draw(self, template):
         """The HTML text of the page."""
         embed, palettes, plotting, resources = (
-            import_optional(f'bokeh.{module}', 'live_viz')
+            import_optional(f'bokeh.{module}', 'brainstorm[live-viz]')
             for module in ('embed', 'palettes', 'plotting', 'resources'))
         figure = plotting.figure(title=self.__name__, x_axis_label='entry', width=900, height=500)
         colors = itertools.cycle(palettes.Category10_10)
         for (name, log), color in zip(self._named_logs.items(), colors):
-            figure.line(list(range(len(log))), [self._as_number(name, entry) for entry in log],
+            figure.line(list(range(len(log))), [float(entry) for entry in log],
                         legend_label=name, line_width=2, color=color)
         figure.legend.click_policy = 'hide'
         return embed.file_html(figure, resources.INLINE, title=self.__name__, template=template)
-
-    def _as_number(self, log_name, entry):
-        if not isinstance(entry, numbers.Real):
-            raise TypeError(f"{self.__name__}: {log_name!r} holds {entry!r}, which is no number")
-        return float(entry)

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 from brainstorm import _core
@@ -169,13 +170,29 @@ class BuiltinLayer(Layer):
 
     def __init__(self, name, in_shapes, incoming_connections, outgoing_connections, **kwargs):
         self.name = name
+        self._check_structures(in_shapes)
+        self.in_shapes = in_shapes
+        self.kwargs = kwargs
+        self._describe_as(self._core.info, incoming_connections, outgoing_connections)
+
+    @classmethod
+    def of_network(cls, info, incoming_connections, outgoing_connections):
+        """The layer of a network that the engine describes by `info`."""
+        layer = cls.__new__(cls)
+        layer._describe_as(info, incoming_connections, outgoing_connections)
+        return layer
+
+    @cached_property
+    def _core(self):
+        """What runs this layer by itself. One of a network hardly ever needs it."""
+        return _core.Layer(self.type, self.name, {
+            port: structure.spec for port, structure in self.in_shapes.items()}, self.kwargs)
+
+    def _describe_as(self, info, incoming_connections, outgoing_connections):
+        self.name = info['name']
         self.incoming = incoming_connections
         self.outgoing = outgoing_connections
         self.handler = None
-        self._check_structures(in_shapes)
-        self._core = _core.Layer(self.type, name, {
-            port: structure.spec for port, structure in in_shapes.items()}, kwargs)
-        info = self._core.info
         self.kwargs = info['kwargs']
         self.in_shapes = structures_from_specs(info['in_shapes'])
         self.out_shapes = structures_from_specs(info['out_shapes'])
@@ -244,9 +261,7 @@ def is_builtin(layer_class):
 
 def layer_from_info(info, incoming, outgoing):
     """The object of a built-in layer that stands in a network."""
-    return builtin_layers[info['type'] + 'LayerImpl'](
-        info['name'], structures_from_specs(info['in_shapes']), incoming, outgoing,
-        **info['kwargs'])
+    return builtin_layers[info['type'] + 'LayerImpl'].of_network(info, incoming, outgoing)
 
 
 def structures_from_specs(specs):

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 
 from brainstorm import _core
+from brainstorm.checks import check_type
 from brainstorm.handlers import default_handler
 from brainstorm.structure.buffer_structure import BufferStructure
 from brainstorm.structure.buffer_views import BufferView
 from brainstorm.structure.context import collect_context
 from brainstorm.structure.layout import Hub
-from brainstorm.utils import StructureValidationError, check_type, list_names
+from brainstorm.utils import StructureValidationError, list_names
 
 __all__ = ['BufferManager']
 

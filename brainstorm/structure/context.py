@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from brainstorm.utils import NetworkValidationError, check_type, list_names
+from brainstorm.checks import check_type
+from brainstorm.utils import NetworkValidationError, list_names
 
 __all__ = ['collect_context', 'find_states']
 

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from brainstorm.checks import check_number, check_type
 from brainstorm.scorers import find_output_name
 from brainstorm.structure.buffer_views import current_name
-from brainstorm.utils import check_number, list_names
+from brainstorm.utils import list_names
 
 __all__ = ['JoinedDataset', 'get_context_size', 'join', 'predict', 'run_batches']
 
@@ -20,7 +21,7 @@ _LEAST_BATCH = 100
 
 def predict(net, x, batch_size, out_name, data_name):
     """The output of a network for all of x; see `Network.predict`."""
-    path = out_name or find_output_name(net)
+    path = check_type('predict', 'out_name', out_name, str) or find_output_name(net)
     context_size = get_context_size(net, path)
     batches = x(handler=net.handler) if callable(x) else _cut(net, x, batch_size, data_name)
     joined = join([batch[path] for batch in run_batches(net, batches, [path])], context_size)

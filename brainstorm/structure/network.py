@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from brainstorm import _core
+from brainstorm.checks import check_type
 from brainstorm.describable import Describable, create_from_description, get_description
 from brainstorm.handlers import default_handler
 from brainstorm.handlers.base_handler import Handler
@@ -26,7 +27,8 @@ from brainstorm.structure.extraction import predict
 from brainstorm.structure.network_file import load_network, save_network
 from brainstorm.structure.network_summary import html_summary, text_summary
 from brainstorm.structure.parameters import (
-    as_initializers, evaluate_initializers, resolve_initializers, resolve_modifiers)
+    apply_modifiers, as_initializers, evaluate_initializers, resolve_initializers,
+    resolve_modifiers)
 from brainstorm.structure.view_references import join_references
 from brainstorm.utils import FileName, NetworkValidationError, list_names
 from brainstorm.value_modifiers import GradientModifier, ValueModifier
@@ -193,6 +195,7 @@ class Network(Seedable, Describable):
 
     @rnd.setter
     def rnd(self, rnd: RandomState) -> None:
+        check_type('Network', 'rnd', rnd, RandomState)
         if hasattr(self, '_core'):
             self._core.stream = rnd.stream
         self._rnd = rnd
@@ -286,27 +289,22 @@ class Network(Seedable, Describable):
 
     def apply_weight_modifiers(self) -> None:
         """Apply the weight modifiers once."""
-        for layer, parameter, modifier in self._seeded_modifiers(self.weight_modifiers):
-            modifier(self.handler, self.buffer[layer]['parameters'][parameter])
+        self._apply(self.weight_modifiers, 'parameters')
 
     def apply_gradient_modifiers(self) -> None:
         """Apply the gradient modifiers once."""
-        for layer, parameter, modifier in self._seeded_modifiers(self.gradient_modifiers):
-            gradient = self.buffer[layer]['gradients'][parameter]
-            if isinstance(modifier, GradientModifier):
-                modifier(self.handler, self.buffer[layer]['parameters'][parameter], gradient)
-            else:
-                modifier(self.handler, gradient)
+        self._apply(self.gradient_modifiers, 'gradients')
 
     def _parameter_names(self):
         return {name: list(layer.parameter_shapes) for name, layer in self.layers.items()}
 
-    def _seeded_modifiers(self, modifiers):
+    def _apply(self, modifiers, kind):
+        """Have modifiers change the buffers of a kind: 'parameters' or 'gradients'."""
         for layer, parameters in modifiers.items():
+            views = self.buffer[layer]
             for parameter, chosen in parameters.items():
-                for modifier in chosen:
-                    modifier.rnd.set_seed(self.rnd.generate_seed())
-                    yield layer, parameter, modifier
+                apply_modifiers(f'{layer}.{parameter}', chosen, self.rnd, self.handler,
+                                views['parameters'][parameter], views[kind][parameter])
 
     def _watch_gradients(self, modifiers):
         """Have the engine call back after each backward pass if there are any modifiers."""

@@ -12,9 +12,10 @@ import os
 import h5py
 import numpy as np
 
+from brainstorm.checks import check_filename, check_type
 from brainstorm.describable import get_description
 from brainstorm.structure.safe_files import is_undamaged, save_hdf5
-from brainstorm.utils import ValidationError, check_type
+from brainstorm.utils import ValidationError
 
 __all__ = ['load_network', 'save_network']
 
@@ -33,12 +34,12 @@ def save_network(net, filename, comment):
         file['description'] = np.bytes_(json.dumps(get_description(net)))
         file.create_dataset('parameters', data=net.get('parameters'), compression='gzip')
 
-    save_hdf5(filename, 'the network', FORMAT, fill)
+    save_hdf5(check_filename('save_as_hdf5', filename), 'the network', FORMAT, fill)
 
 
 def load_network(network_class, filename):
     """Build the network that a file describes and set its parameters."""
-    filename = os.fsdecode(filename)
+    filename = check_filename('from_hdf5', filename)
     if not os.path.isfile(filename):
         raise FileNotFoundError(f"there is no file {filename!r}")
     if not is_undamaged(filename):

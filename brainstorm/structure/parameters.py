@@ -2,18 +2,22 @@
 
 import copy
 from collections import OrderedDict
+from contextlib import contextmanager
 
 from brainstorm.initializers import as_initializer, evaluate_initializer
 from brainstorm.structure.view_references import resolve_references
 from brainstorm.utils import NetworkValidationError
+from brainstorm.value_modifiers import GradientModifier
 
-__all__ = ['as_initializers', 'evaluate_initializers', 'resolve_initializers', 'resolve_modifiers']
+__all__ = ['apply_modifiers', 'as_initializers', 'evaluate_initializers', 'resolve_initializers',
+           'resolve_modifiers']
 
 
-def as_initializers(references):
+def as_initializers(references, prefix='initialize: '):
     """A copy of the references with numbers and Initializers for values."""
-    return {pattern: as_initializers(value) if isinstance(value, dict)
-            else as_initializer(value) for pattern, value in references.items()}
+    return {pattern: as_initializers(value, f'{prefix}{pattern}.') if isinstance(value, dict)
+            else as_initializer(f'{prefix}{pattern}', value)
+            for pattern, value in references.items()}
 
 
 def resolve_initializers(names, references):
@@ -44,13 +48,10 @@ def evaluate_initializers(resolved, shapes, rnd):
     values = {}
     for layer, parameter in sorted(resolved):
         matches, fallbacks = resolved[layer, parameter]
-        try:
+        with _naming(f'{layer}.{parameter}'):
             values[layer, parameter] = evaluate_initializer(
                 matches[0].value, shapes[layer][parameter].shape,
                 fallbacks[0].value if fallbacks else None, seed=rnd.generate_seed())
-        except Exception as error:
-            error.args = (f"{layer}.{parameter}: {error}",)
-            raise
     return values
 
 
@@ -73,6 +74,28 @@ def resolve_modifiers(names, references, types):
                 copy.deepcopy(modifier) for reference in matches
                 for modifier in _list_modifiers(reference, types)]
     return modifiers
+
+
+def apply_modifiers(path, modifiers, rnd, handler, parameter, view):
+    """Have the modifiers of the parameter at `path` change `view`, its values or its gradient.
+
+    Each is seeded anew by `rnd`. A GradientModifier sees the parameter as well.
+    """
+    for modifier in modifiers:
+        modifier.rnd.set_seed(rnd.generate_seed())
+        seen = (parameter, view) if isinstance(modifier, GradientModifier) else (view,)
+        with _naming(path):
+            modifier(handler, *seen)
+
+
+@contextmanager
+def _naming(path):
+    """An exception from inside begins with the path."""
+    try:
+        yield
+    except Exception as error:
+        error.args = (f"{path}: {error}",)
+        raise
 
 
 def _require_one_initializer(path, matches, fallbacks):

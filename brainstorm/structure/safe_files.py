@@ -42,7 +42,7 @@ def replacing(filename, what):
             os.fsync(file.fileno())
         os.replace(partial, filename)
     except OSError as error:
-        raise OSError(f"cannot save {what} to {filename!r}: {error}") from error
+        raise OSError(f"cannot save {what} to {filename!r}: {error.strerror or error}") from error
     finally:
         if os.path.exists(partial):
             os.unlink(partial)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from brainstorm import layers
+from brainstorm.checks import check_choice, check_flag, check_name, check_number
 from brainstorm.initializers import DenseSqrtFanInOut, Gaussian
 from brainstorm.structure.construction import ConstructionWrapper
 from brainstorm.structure.network import Network
@@ -45,18 +46,17 @@ def get_in_out_layers(task_type: str, in_shape: int | tuple[int, ...],
         >>> inp, out = get_in_out_layers('classification', 784, 10)
         >>> net = Network.from_layer(inp >> layers.FullyConnected(1000) >> out)
     """
-    if task_type not in _OUTPUT_LAYERS:
-        raise ValueError(f"task_type must be one of {', '.join(_OUTPUT_LAYERS)}, "
-                         f"got {task_type!r}")
-    in_shape, out_shape = _as_shape(in_shape), _as_shape(out_shape)
+    check_choice('get_in_out_layers', 'task_type', task_type, _OUTPUT_LAYERS)
+    in_shape, out_shape = _as_shape('in_shape', in_shape), _as_shape('out_shape', out_shape)
     outlayer_name = outlayer_name or 'Output'
     projection = _make_projection(out_shape, use_conv,
                                   projection_name or f'{outlayer_name}_projection')
     targets_shape = out_shape[:-1] + (1,) if task_type == 'classification' else out_shape
-    shapes: dict[str, tuple[int | str, ...]] = {
-        data_name: ('T', 'B') + in_shape, targets_name: ('T', 'B') + targets_shape}
+    shapes: dict[str, Any] = {}
+    _add_input(shapes, 'data_name', data_name, in_shape)
+    _add_input(shapes, 'targets_name', targets_name, targets_shape)
     if mask_name:
-        shapes[mask_name] = ('T', 'B', 1)
+        _add_input(shapes, 'mask_name', mask_name, (1,))
     inp = layers.Input(shapes)
     out = getattr(layers, _OUTPUT_LAYERS[task_type])(name=outlayer_name)
     projection >> out
@@ -117,15 +117,24 @@ def create_net_from_spec(task_type: str, in_shape: int | tuple[int, ...],
 create_network_from_spec = create_net_from_spec
 
 
-def _as_shape(shape: Any) -> tuple[int, ...]:
-    sizes = (shape,) if hasattr(shape, '__index__') else shape
-    if not isinstance(sizes, (tuple, list)) or not all(hasattr(s, '__index__') for s in sizes):
-        raise TypeError(f"a shape is an int or a tuple of them, got {shape!r}")
-    return tuple(sizes)
+def _as_shape(argument: str, shape: Any) -> tuple[int, ...]:
+    sizes = shape if isinstance(shape, (tuple, list)) else (shape,)
+    if not sizes:
+        raise ValueError(f"get_in_out_layers: {argument} is empty")
+    return tuple(check_number('get_in_out_layers', argument, size, 1, integer=True)
+                 for size in sizes)
+
+
+def _add_input(shapes, argument, name, shape):
+    if check_name('get_in_out_layers', argument, name) in shapes:
+        raise ValueError(f"get_in_out_layers: {argument} is {name!r}, as another one is")
+    shapes[name] = ('T', 'B', *shape)
 
 
 def _make_projection(out_shape, use_conv, name):
-    if use_conv is None:
+    if use_conv is not None:
+        use_conv = check_flag('get_in_out_layers', 'use_conv', use_conv)
+    else:
         use_conv = {1: False, 3: True}.get(len(out_shape))
     if use_conv is None:
         raise ValueError("an output shape has 1 or 3 dimensions unless use_conv is given, "

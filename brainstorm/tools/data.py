@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from brainstorm.checks import check_array, check_number
+
 __all__ = ['shuffle_data', 'split']
 
 
@@ -19,6 +21,8 @@ def shuffle_data(*arrays: ArrayLike | None, seed: int | None = None) -> list[Any
     Returns a list of new arrays.
     """
     order = np.arange(_count_sequences(arrays))
+    if seed is not None:
+        check_number('shuffle_data', 'seed', seed, 0, 2**32 - 1, integer=True)
     np.random.RandomState(seed).shuffle(order)
     return [None if array is None else np.asarray(array)[:, order] for array in arrays]
 
@@ -32,7 +36,7 @@ def split(*arrays: ArrayLike | None, ratios: Sequence[float] = (9, 1)) -> list[l
 
     Returns one list per part, with the part of every array.
     """
-    shares = np.array(ratios, dtype=np.float64)
+    shares = check_array('split', 'ratios', ratios)
     if shares.ndim != 1 or shares.size == 0 or not np.all(shares >= 0) or not shares.sum() > 0:
         raise ValueError(f"ratios must be numbers from 0 that are not all 0, got {shares}")
     n = _count_sequences(arrays)

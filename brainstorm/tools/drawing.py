@@ -4,10 +4,11 @@ Every layer stands in the row of its depth, the length of the longest way from t
 wire that skips rows takes a place of its own in each of them, so that it crosses no box.
 """
 
+from brainstorm.checks import check_filename, check_type
 from brainstorm.structure.architecture import get_connections
 from brainstorm.structure.network import Network
 from brainstorm.structure.safe_files import replacing
-from brainstorm.utils import FileName, check_filename, import_optional
+from brainstorm.utils import FileName, import_optional
 
 __all__ = ['check_picture', 'draw_network', 'save_figure']
 
@@ -24,12 +25,13 @@ def draw_network(network: Network, file_name: FileName = 'network.png') -> None:
         file_name (str | PathLike): a .png, .svg or .pdf file; an old one is replaced.
 
     Raises:
-        ImportError: there is no matplotlib; `pip install brainstorm[draw_net]`.
+        ImportError: there is no matplotlib; `pip install brainstorm[draw-net]`.
         ValueError: the file name has another ending.
         OSError: the file cannot be written.
     """
+    check_type('draw_network', 'network', network, Network)
     check_picture('draw_network', file_name)
-    figure_module = import_optional('matplotlib.figure', 'draw_net')
+    figure_module = import_optional('matplotlib.figure', 'brainstorm[draw-net]')
     wires = _label_wires(network)
     depths = _find_depths(network, wires)
     ways = {(start, end): _find_way(start, end, depths) for start, end in wires}

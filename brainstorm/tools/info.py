@@ -1,5 +1,6 @@
 """What a network consists of, as text."""
 
+from brainstorm.checks import check_type
 from brainstorm.structure.network import Network
 
 __all__ = ['get_network_info', 'print_network_info']
@@ -7,6 +8,7 @@ __all__ = ['get_network_info', 'print_network_info']
 
 def get_network_info(network: Network) -> str:
     """A text with the shapes of all parameters, inputs and outputs, layer by layer."""
+    check_type('get_network_info', 'network', network, Network)
     total = network.get('parameters').size
     lines = [f'total number of parameters: {total}']
     for name, layer in network.layers.items():

@@ -4,6 +4,7 @@ import numbers
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from brainstorm.checks import check_names
 from brainstorm.tools.drawing import check_picture, save_figure
 from brainstorm.utils import FileName, get_by_path, import_optional
 
@@ -26,11 +27,11 @@ def plot_logs(logs: Any, names: str | Sequence[str] | None = None,
         matplotlib.figure.Figure: which a notebook shows.
 
     Raises:
-        ImportError: there is no matplotlib; `pip install brainstorm[draw_net]`.
+        ImportError: there is no matplotlib; `pip install brainstorm[draw-net]`.
         KeyError: there is no such log.
         ValueError: it holds no numbers, or there is nothing to draw.
     """
-    figure_module = import_optional('matplotlib.figure', 'draw_net')
+    figure_module = import_optional('matplotlib.figure', 'brainstorm[draw-net]')
     if file_name is not None:
         check_picture('plot_logs', file_name)
     charts = _group(_choose(getattr(logs, 'logs', logs), names))
@@ -54,8 +55,8 @@ def _choose(logs, names):
     if names is None:
         chosen = {name: log for name, log in _flatten(logs) if _is_numeric(log)}
     else:
-        names = [names] if isinstance(names, str) else names
-        chosen = {name: get_by_path(logs, name) for name in names}
+        chosen = {name: get_by_path(logs, name)
+                  for name in check_names('plot_logs', 'names', names)}
     for name, log in chosen.items():
         if not _is_numeric(log):
             raise ValueError(f"plot_logs: {name!r} is no list of numbers: {log!r}")

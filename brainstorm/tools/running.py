@@ -4,19 +4,20 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from brainstorm.checks import check_filename, check_interface, check_names, check_type
 from brainstorm.data_iterators import DataIterator
 from brainstorm.scorers import ScoreKeeper, Scorer
 from brainstorm.structure.extraction import (
     JoinedDataset, get_context_size, join, run_batches)
 from brainstorm.structure.network import Network
 from brainstorm.structure.safe_files import streaming_hdf5
-from brainstorm.utils import FileName, check_filename, check_interface
+from brainstorm.utils import FileName
 
 __all__ = ['evaluate', 'extract', 'extract_and_save']
 
 
 def evaluate(network: Network, iter: DataIterator, scorers: Sequence[Scorer] = (),
-             out_name: str = '', targets_name: str = 'targets',
+             out_name: str | None = '', targets_name: str | None = 'targets',
              mask_name: str | None = None) -> dict[str, float]:
     """The losses and scores of a network on the data of an iterator.
 
@@ -31,6 +32,7 @@ def evaluate(network: Network, iter: DataIterator, scorers: Sequence[Scorer] = (
     Returns:
         OrderedDict: losses averaged over all sequences, then scores by name.
     """
+    check_type('evaluate', 'network', network, Network)
     check_interface('evaluate', 'iter', iter, DataIterator, '__call__')
     keeper = ScoreKeeper(network, scorers, out_name, targets_name, mask_name)
     for data in iter(handler=network.handler):
@@ -97,6 +99,7 @@ def extract_and_save(network: Network, iter: DataIterator, buffer_names: str | S
 
 def _get_contexts(network, iter, buffer_names):
     """The context sizes of all named buffers, once the arguments are found to fit."""
+    check_type('extract', 'network', network, Network)
     check_interface('extract', 'iter', iter, DataIterator, '__call__')
-    paths = [buffer_names] if isinstance(buffer_names, str) else buffer_names
-    return {path: get_context_size(network, path) for path in paths}
+    return {path: get_context_size(network, path)
+            for path in check_names('extract', 'buffer_names', buffer_names)}

@@ -6,11 +6,11 @@ timescale says, and k = n // interval.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from brainstorm.describable import DescribedByArguments
-from brainstorm.utils import check_number
+from brainstorm.checks import check_choice, check_number
 
 __all__ = ['DecreaseAfterEpoch', 'Exponential', 'Linear', 'MultiStep']
 
@@ -39,8 +39,9 @@ class Exponential(DescribedByArguments):
                  maximum: float = math.inf):
         self.initial_value = check_number('Exponential', 'initial_value', initial_value)
         self.factor = check_number('Exponential', 'factor', factor)
-        self.minimum = check_number('Exponential', 'minimum', minimum)
-        self.maximum = check_number('Exponential', 'maximum', maximum, minimum)
+        self.minimum = check_number('Exponential', 'minimum', minimum, -math.inf)
+        self.maximum = check_number('Exponential', 'maximum', maximum, minimum,
+                                    math.inf)
 
     def __call__(self, epoch_nr: int, update_nr: int, timescale: str, interval: int, net: Any,
                  stepper: Any, logs: Any) -> float:
@@ -61,8 +62,8 @@ class MultiStep(DescribedByArguments):
 
     def __init__(self, initial_value: float, steps: Sequence[int], values: Sequence[float]):
         self.initial_value = check_number('MultiStep', 'initial_value', initial_value)
-        self.steps = list(steps)
-        self.values = list(values)
+        self.steps = _check_numbers('steps', steps, integer=True)
+        self.values = _check_numbers('values', values)
         if len(self.steps) != len(self.values) or self.steps != sorted(set(self.steps)):
             raise ValueError("MultiStep takes increasing steps and as many values, "
                              f"got {self.steps} and {self.values}")
@@ -91,7 +92,13 @@ class DecreaseAfterEpoch(DescribedByArguments):
         return self.initial_value * self.T / max(epoch_nr + 1, self.T)
 
 
+def _check_numbers(name, values, integer=False):
+    if not isinstance(values, Iterable):
+        raise TypeError(f"MultiStep: {name} must be a list of numbers, got {values!r}")
+    return [check_number('MultiStep', f'{name}[{i}]', value, integer=integer)
+            for i, value in enumerate(values)]
+
+
 def _count(epoch_nr, update_nr, timescale):
-    if timescale not in ('epoch', 'update'):
-        raise ValueError(f"timescale must be 'epoch' or 'update', got {timescale!r}")
+    check_choice('a schedule', 'timescale', timescale, ('epoch', 'update'))
     return epoch_nr if timescale == 'epoch' else update_nr

@@ -1,9 +1,9 @@
 """Steppers run a network on the data it holds and update its parameters once."""
 
 from brainstorm import _core
+from brainstorm.checks import LARGEST, check_flag, check_number, check_type
 from brainstorm.describable import Describable, DescribedByArguments
 from brainstorm.structure.network import Network
-from brainstorm.utils import check_number, check_type
 
 __all__ = ['AdadeltaStepper', 'AdagradStepper', 'AdamStepper', 'ForwardStepper', 'MomentumStepper',
            'NesterovStepper', 'RmsPropStepper', 'SgdStepper', 'TrainingStepper']
@@ -46,12 +46,19 @@ class _Option:
 class _Number(_Option):
     """An option that is a number from `low` to `high`. A bool is refused."""
 
-    def __init__(self, low=-float('inf'), high=float('inf')):
+    def __init__(self, low=-LARGEST, high=LARGEST):
         self.bounds = low, high
 
     def __set__(self, stepper, value):
         super().__set__(stepper, check_number(type(stepper).__name__, self.name, value,
                                               *self.bounds))
+
+
+class _Flag(_Option):
+    """An option that is a bool."""
+
+    def __set__(self, stepper, value):
+        super().__set__(stepper, check_flag(type(stepper).__name__, self.name, value))
 
 
 class _State:
@@ -67,12 +74,12 @@ class _State:
 class _EngineStepper(DescribedByArguments, TrainingStepper):
     """A stepper of the engine: `run` is one call into it."""
 
-    core_type: str
-    options: tuple[str, ...] = ()
+    _core_type: str
+    _options: tuple[str, ...] = ()
 
     def __init__(self, **options):
         super().__init__()
-        self._core = _core.Stepper(self.core_type)
+        self._core = _core.Stepper(self._core_type)
         for name, value in options.items():
             setattr(self, name, value)
 
@@ -88,20 +95,20 @@ class _EngineStepper(DescribedByArguments, TrainingStepper):
 
     def __describe__(self):
         description = {'@type': type(self).__name__}
-        for name in self.options:
+        for name in self._options:
             value = getattr(self, name)
             if name not in self.__default_values__ or value != self.__default_values__[name]:
                 description[name] = value
         return description
 
     def __repr__(self):
-        options = ', '.join(f'{name}={getattr(self, name)!r}' for name in self.options)
+        options = ', '.join(f'{name}={getattr(self, name)!r}' for name in self._options)
         return f'{type(self).__name__}({options})'
 
     def __getstate__(self):
         return {'net': self.net, 'updates': self._core.updates,
                 'states': [state.copy() for state in self._states()],
-                'options': {name: getattr(self, name) for name in self.options}}
+                'options': {name: getattr(self, name) for name in self._options}}
 
     def __setstate__(self, state):
         self.__init__(**state['options'])
@@ -124,8 +131,8 @@ class SgdStepper(_EngineStepper):
         update (array | None): the last update of all parameters; None before `start`.
     """
 
-    core_type = 'Sgd'
-    options = ('learning_rate',)
+    _core_type = 'Sgd'
+    _options = ('learning_rate',)
     learning_rate = _Number()
 
     update = _State()
@@ -136,10 +143,10 @@ class SgdStepper(_EngineStepper):
 
 class _MomentumBase(_EngineStepper):
     __default_values__ = {'scale_learning_rate': True}
-    options = ('learning_rate', 'momentum', 'scale_learning_rate')
+    _options = ('learning_rate', 'momentum', 'scale_learning_rate')
     learning_rate = _Number()
     momentum = _Number()
-    scale_learning_rate = _Option()
+    scale_learning_rate = _Flag()
     velocity = _State()
 
     def __init__(self, learning_rate: float = 0.1, momentum: float = 0.0,
@@ -159,7 +166,7 @@ class MomentumStepper(_MomentumBase):
         velocity (array | None): v of all parameters, 0 after `start`; None before it.
     """
 
-    core_type = 'Momentum'
+    _core_type = 'Momentum'
 
 
 class NesterovStepper(_MomentumBase):
@@ -172,7 +179,7 @@ class NesterovStepper(_MomentumBase):
     and momentum in deep learning", ICML 2013.
     """
 
-    core_type = 'Nesterov'
+    _core_type = 'Nesterov'
 
 
 class RmsPropStepper(_EngineStepper):
@@ -189,8 +196,8 @@ class RmsPropStepper(_EngineStepper):
         velocity, squares (array | None): v and s of all parameters, 0 after `start`.
     """
 
-    core_type = 'RmsProp'
-    options = ('learning_rate', 'decay', 'epsilon', 'momentum')
+    _core_type = 'RmsProp'
+    _options = ('learning_rate', 'decay', 'epsilon', 'momentum')
     learning_rate = _Number()
     decay = _Number(0, 1)
     epsilon = _Number(0)
@@ -223,8 +230,8 @@ class AdamStepper(_EngineStepper):
         first_moment, second_moment (array | None): m and v of all parameters, 0 after `start`.
     """
 
-    core_type = 'Adam'
-    options = ('learning_rate', 'beta1', 'beta2', 'epsilon', 'weight_decay')
+    _core_type = 'Adam'
+    _options = ('learning_rate', 'beta1', 'beta2', 'epsilon', 'weight_decay')
     learning_rate = _Number()
     beta1 = _Number(0, 1 - 2 ** -53)
     beta2 = _Number(0, 1 - 2 ** -53)
@@ -252,8 +259,8 @@ class AdagradStepper(_EngineStepper):
         squares (array | None): s of all parameters, 0 after `start`.
     """
 
-    core_type = 'Adagrad'
-    options = ('learning_rate', 'epsilon')
+    _core_type = 'Adagrad'
+    _options = ('learning_rate', 'epsilon')
     learning_rate = _Number()
     epsilon = _Number(0)
     squares = _State()
@@ -277,8 +284,8 @@ class AdadeltaStepper(_EngineStepper):
         squares, squared_updates (array | None): s and d of all parameters, 0 after `start`.
     """
 
-    core_type = 'Adadelta'
-    options = ('learning_rate', 'decay', 'epsilon')
+    _core_type = 'Adadelta'
+    _options = ('learning_rate', 'decay', 'epsilon')
     learning_rate = _Number()
     decay = _Number(0, 1)
     epsilon = _Number(0)
@@ -298,7 +305,8 @@ class ForwardStepper(DescribedByArguments, TrainingStepper):
 
     def __init__(self, use_training_pass: bool = False):
         super().__init__()
-        self.use_training_pass = bool(use_training_pass)
+        self.use_training_pass = check_flag('ForwardStepper', 'use_training_pass',
+                                            use_training_pass)
 
     def run(self):
         if self.net is None:

@@ -6,13 +6,13 @@ from collections import OrderedDict
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from brainstorm.checks import check_flag, check_interface, check_type
 from brainstorm.data_iterators import DataIterator
 from brainstorm.describable import Describable
 from brainstorm.hooks import READS_NO_DELTAS, Hook
-from brainstorm.scorers import ScoreKeeper, Scorer
+from brainstorm.scorers import ScoreKeeper, Scorer, check_scorers
 from brainstorm.structure.network import Network
 from brainstorm.training.steppers import ENGINE_STEPPERS, TrainingStepper
-from brainstorm.utils import check_interface, check_type
 
 __all__ = ['Trainer']
 
@@ -39,7 +39,7 @@ class Trainer(Describable):
     def __init__(self, stepper: TrainingStepper, verbose: bool = True):
         self.stepper = check_interface('Trainer', 'stepper', stepper, TrainingStepper,
                                        'start', 'run')
-        self.verbose = verbose
+        self.verbose = check_flag('Trainer', 'verbose', verbose)
         self.hooks: OrderedDict[str, Hook] = OrderedDict()
         self.train_scorers: list[Scorer] = []
         self.logs: dict[str, Any] = OrderedDict()
@@ -54,7 +54,7 @@ class Trainer(Describable):
             hook.__name__ = name
 
     def add_hook(self, hook: Hook) -> None:
-        """Call this Hook from now on, after those that were added before.
+        """Call this Hook from the next training on, after those that were added before.
 
         Raises ValueError if a hook of the same name is there already, TypeError for no Hook.
         """
@@ -82,14 +82,15 @@ class Trainer(Describable):
             AssertionError: the names of the data are not those of the Input layer.
         """
         _check_arguments(net, training_data_iter)
+        check_scorers('Trainer.train_scorers', self.train_scorers)
         self.stepper.start(net)
         named_data_iters['training_data_iter'] = training_data_iter
-        with self._started_hooks(net, named_data_iters), _delayed_interrupt() as interrupted, \
-                self._skipped_input_deltas(net):
-            stop = self._run_hooks(net, 'update', self.logs) \
-                or self._run_hooks(net, 'epoch', self.logs)
+        with self._started_hooks(net, named_data_iters) as hooks, \
+                _delayed_interrupt() as interrupted, self._skipped_input_deltas(net):
+            stop = self._run_hooks(hooks, 'update', net, self.logs) \
+                or self._run_hooks(hooks, 'epoch', net, self.logs)
             while not stop and not interrupted:
-                stop = self._train_epoch(net, training_data_iter, interrupted)
+                stop = self._train_epoch(hooks, net, training_data_iter, interrupted)
             if interrupted:
                 raise KeyboardInterrupt
 
@@ -99,13 +100,14 @@ class Trainer(Describable):
         Returns what they log, which is kept in `results`. A hook that stops a training stops
         nothing here.
         """
-        with self._started_hooks(net, named_data_iters):
+        check_type('Trainer.evaluate', 'net', net, Network)
+        with self._started_hooks(net, named_data_iters) as hooks:
             self.results = OrderedDict()
             for timescale in 'epoch', 'update':
-                self._run_hooks(net, timescale, self.results)
+                self._run_hooks(hooks, timescale, net, self.results)
         return self.results
 
-    def _train_epoch(self, net, training_data_iter, interrupted):
+    def _train_epoch(self, hooks, net, training_data_iter, interrupted):
         """One epoch and its hooks; whether to stop after it."""
         self.current_epoch_nr += 1
         if self.verbose:
@@ -118,29 +120,33 @@ class Trainer(Describable):
             self.current_update_nr += 1
             keeper.add_batch()
             net.apply_weight_modifiers()
-            stop = self._run_hooks(net, 'update', self.logs)
+            stop = self._run_hooks(hooks, 'update', net, self.logs)
             if stop or interrupted:
                 break
         self._log(self.logs, 'rolling_training', keeper.get_results(), self.verbose)
-        return self._run_hooks(net, 'epoch', self.logs) or stop
+        return self._run_hooks(hooks, 'epoch', net, self.logs) or stop
 
     @contextmanager
     def _started_hooks(self, net, named_data_iters):
-        """Within, the hooks are started; those that were are finished, whatever happens."""
+        """Gives {timescale: [(name, hook)]} of all hooks, which are started within.
+
+        Those that were started are finished, whatever happens.
+        """
         for name, data_iter in named_data_iters.items():
             check_interface('Trainer', name, data_iter, DataIterator, '__call__')
         with ExitStack() as started:
             for hook in self.hooks.values():
                 hook.start(net, self.stepper, self.verbose, named_data_iters)
                 started.callback(hook.finish)
-            yield
+            yield {timescale: [(name, hook) for name, hook in self.hooks.items()
+                               if hook.timescale == timescale] for timescale in ('update', 'epoch')}
 
-    def _run_hooks(self, net, timescale, collected):
+    def _run_hooks(self, hooks, timescale, net, collected):
         """Call the hooks of a timescale that are due; whether one of them stopped the training."""
         count = self.current_epoch_nr if timescale == 'epoch' else self.current_update_nr
         stop = False
-        for name, hook in self.hooks.items():
-            if hook.timescale != timescale or count % hook.interval != 0:
+        for name, hook in hooks[timescale]:
+            if count % hook.interval != 0:
                 continue
             try:
                 entry = hook(epoch_nr=self.current_epoch_nr, update_nr=self.current_update_nr,

@@ -32,6 +32,17 @@ void bs_error_prefix(bs_error *err, const char *fmt, ...)
     snprintf(err->text + used, sizeof err->text - used, ": %s", old);
 }
 
+void bs_error_append(bs_error *err, const char *fmt, ...)
+{
+    va_list args;
+    if (!err || err->code == BS_OK)
+        return;
+    const size_t used = strlen(err->text);
+    va_start(args, fmt);
+    vsnprintf(err->text + used, sizeof err->text - used, fmt, args);
+    va_end(args);
+}
+
 void bs_assert_failed(const char *cond, const char *file, int line)
 {
     fprintf(stderr, "brainstorm: %s:%d: broken promise: %s\n", file, line, cond);

@@ -43,6 +43,9 @@ bs_status bs_fail(bs_error *err, bs_status code, const char *fmt, ...) BS_PRINTF
 /* Puts text in front of the stored line: "layer 'Hid': ..." + ": " + what was there. */
 void bs_error_prefix(bs_error *err, const char *fmt, ...) BS_PRINTF(2, 3);
 
+/* Puts text behind the stored line, such as the names that exist one by one. */
+void bs_error_append(bs_error *err, const char *fmt, ...) BS_PRINTF(2, 3);
+
 /* Returns from the calling function if expr fails. */
 #define BS_TRY(expr)                                                                               \
     do {                                                                                           \

@@ -116,8 +116,12 @@ static bs_status set_inputs(bs_layer *layer, int n, const bs_buffer *inputs, bs_
         BS_TRY(bs_check_shape("input", inputs[i].name, &inputs[i].shape, err));
         for (int p = 0; p < n_ports; p++)
             known |= strcmp(ports[p].name, inputs[i].name) == 0;
-        if (!known)
-            return bs_fail(err, BS_LAYER, "there is no input '%s'", inputs[i].name);
+        if (known)
+            continue;
+        bs_fail(err, BS_LAYER, "there is no input '%s'; there are: ", inputs[i].name);
+        for (int p = 0; p < n_ports; p++)
+            bs_error_append(err, "%s%s", p ? ", " : "", ports[p].name);
+        return BS_LAYER;
     }
     for (int p = 0; p < n_ports; p++)
         BS_TRY(match_port(layer, &ports[p], n, inputs, err));

@@ -171,8 +171,13 @@ bs_status bs_options_set(void *state, const bs_option *options, int n, const bs_
         const bs_option *o = options;
         while (o->name && strcmp(o->name, settings[i].name) != 0)
             o++;
-        if (!o->name)
-            return bs_fail(err, BS_LAYER, "unknown argument '%s'", settings[i].name);
+        if (o->name)
+            continue;
+        bs_fail(err, BS_LAYER, "unknown argument '%s'; there are: %s", settings[i].name,
+                options->name ? "" : "none");
+        for (o = options; o->name; o++)
+            bs_error_append(err, "%s%s", o == options ? "" : ", ", o->name);
+        return BS_LAYER;
     }
     for (const bs_option *o = options; o->name; o++) {
         const bs_setting *given = NULL;

@@ -12,9 +12,14 @@ static bs_status resolve_edges(const bs_graph *graph, bs_error *err)
         bs_edge *e = &graph->edges[i];
         e->from = bs_graph_find(graph, e->start);
         e->to = bs_graph_find(graph, e->end);
-        if (e->from < 0 || e->to < 0)
-            return bs_fail(err, BS_NETWORK, "connection %s.%s -> %s.%s: there is no layer '%s'",
-                           e->start, e->output, e->end, e->input, e->from < 0 ? e->start : e->end);
+        if (e->from >= 0 && e->to >= 0)
+            continue;
+        bs_fail(err, BS_NETWORK,
+                "connection %s.%s -> %s.%s: there is no layer '%s'; there are: ", e->start,
+                e->output, e->end, e->input, e->from < 0 ? e->start : e->end);
+        for (int n = 0; n < graph->n_nodes; n++)
+            bs_error_append(err, "%s%s", n ? ", " : "", graph->nodes[n].name);
+        return BS_NETWORK;
     }
     return BS_OK;
 }

@@ -73,15 +73,12 @@ static bs_status find_source(const bs_layer *layer, const char *output, bs_sourc
     }
     out->index = bs_find_buffer(list, name);
     if (out->index < 0) {
-        char known[200] = "";
-        for (int i = 0; i < list->n; i++) {
-            const size_t used = strlen(known);
-            snprintf(known + used, sizeof known - used, "%s%s", i ? ", " : "",
-                     list->buffer[i].name);
-        }
-        return bs_fail(err, BS_NETWORK, "layer '%s' has no %s '%s'; it has: %s", layer->name,
-                       out->category == BS_OUTPUTS ? "output" : bs_category_names[out->category],
-                       name, known[0] ? known : "none");
+        bs_fail(err, BS_NETWORK, "layer '%s' has no %s '%s'; it has: %s", layer->name,
+                out->category == BS_OUTPUTS ? "output" : bs_category_names[out->category], name,
+                list->n ? "" : "none");
+        for (int i = 0; i < list->n; i++)
+            bs_error_append(err, "%s%s", i ? ", " : "", list->buffer[i].name);
+        return BS_NETWORK;
     }
     if (out->category == BS_INTERNALS &&
         (list->buffer[out->index].shape.backward_only || bs_find_partner(list, out->index) < 0))

@@ -16,9 +16,9 @@ int bs_holds_real_numbers(PyObject *array)
 
 int bs_dtype_of(PyObject *value)
 {
-    PyArray_Descr *descr = NULL;
+    PyArray_Descr *descr = NULL; /* stays so for None, which NumPy takes for float64 */
     int dtype = -1;
-    if (!PyArray_DescrConverter(value, &descr))
+    if (value != Py_None && !PyArray_DescrConverter(value, &descr))
         return -1;
     if (descr && PyDataType_ISNOTSWAPPED(descr) && descr->type_num == NPY_FLOAT)
         dtype = BS_F32;

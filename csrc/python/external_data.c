@@ -4,7 +4,7 @@
 #include "python/external_data.h"
 
 #include "python/convert.h"
-#include "python/numpy_api.h"
+#include "python/copy_numbers.h"
 
 /* One output of the Input layer and what is to be copied there. */
 typedef struct item {
@@ -123,12 +123,10 @@ static int copy(bs_network *net, const item *it)
         bs_raise(&err);
         return -1;
     }
+    if (it->value)
+        return bs_copy_numbers(&array, block, it->value);
     PyObject *dest = bs_array_to_numpy(&array, block);
-    int result = -1;
-    if (dest && it->value)
-        result = PyArray_CopyInto((PyArrayObject *)dest, it->value);
-    else if (dest)
-        result = PyArray_FillWithScalar((PyArrayObject *)dest, Py_False);
+    const int result = dest ? PyArray_FillWithScalar((PyArrayObject *)dest, Py_False) : -1;
     Py_XDECREF(dest);
     return result;
 }
@@ -175,7 +173,7 @@ int bs_provide_external_data(bs_network *net, PyObject *data, int all_inputs)
     item items[BS_MAX_BUFFERS] = {{0}};
     sizes s = {0};
     int n = 0, result = 0, any_time = 0, input = 0;
-    if (!PyMapping_Check(data) || PyList_Check(data) || PyTuple_Check(data)) {
+    if (!PyDict_Check(data) && !PyObject_HasAttrString(data, "keys")) {
         PyErr_Format(PyExc_TypeError, "data must be a dict of name: array, got %R",
                      (PyObject *)Py_TYPE(data));
         return -1;

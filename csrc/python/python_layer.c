@@ -80,12 +80,10 @@ static bs_status setup(bs_layer *layer, void *state, bs_error *err)
     PyObject *object, *no_delta, *no_gradient, *outputs, *parameters, *internals;
     bs_status status = BS_OK;
     self->name = layer->name;
-    if (in_shapes && !made)
-        if (made && !PyTuple_Check(made))
-            PyErr_Format(PyExc_TypeError, "a factory must return a tuple, got %R", made);
-    if (!pair || PyErr_Occurred() || PyList_Append(self->factory->made, pair) < 0 ||
-        !PyArg_ParseTuple(made, "OOOOOOOO:factory", &object, &no_delta, &no_gradient, &outputs,
-                          &parameters, &internals, &self->forward, &self->backward))
+    if (!pair || PyList_Append(self->factory->made, pair) < 0 ||
+        !bs_parse_item(made, "OOOOOOOO;a factory must return 8 things", &object, &no_delta,
+                       &no_gradient, &outputs, &parameters, &internals, &self->forward,
+                       &self->backward))
         status = bs_fail(err, BS_CALLBACK, "layer '%s'", layer->name);
     if (status == BS_OK)
         status = declare_all(layer, "outputs", outputs, bs_add_output, err);

@@ -1,6 +1,7 @@
 /* test_base.c - status, memory, Philox and the thread pool. */
 #include <pthread.h>
 #include <stdatomic.h>
+#include <string.h>
 
 #include "bs_test.h"
 
@@ -22,6 +23,19 @@ BS_TEST(status_prefix)
     bs_fail(&err, BS_VALUE, "wrong");
     bs_error_prefix(&err, "layer '%s'", "Hid");
     CHECK_TEXT(err.text, "layer 'Hid': wrong");
+}
+
+BS_TEST(status_append)
+{
+    bs_error err = {0};
+    bs_error_append(&err, "nothing to append to");
+    CHECK(err.code == BS_OK && err.text[0] == 0);
+    bs_fail(&err, BS_VALUE, "wrong");
+    bs_error_append(&err, "; there are: %s", "right");
+    CHECK_TEXT(err.text, "wrong; there are: right");
+    for (int i = 0; i < BS_ERROR_TEXT; i++)
+        bs_error_append(&err, ", more");
+    CHECK(strlen(err.text) == BS_ERROR_TEXT - 1);
 }
 
 BS_TEST(memory_counts)

@@ -41,7 +41,8 @@ BS_TEST(layer_options)
     CHECK_TEXT(build("FullyConnected", 2, good, "default"), "");
     CHECK_TEXT(build("FullyConnected", 1, &none, "default"), "");
     CHECK_TEXT(build("FullyConnected", 1, &unknown, "default"),
-               "layer 'Hid': FullyConnected: unknown argument 'sise'");
+               "layer 'Hid': FullyConnected: unknown argument 'sise'; there are: size, "
+               "activation");
     CHECK_TEXT(build("FullyConnected", 1, &fraction, "default"),
                "layer 'Hid': FullyConnected: size must be a positive int or a tuple of them, "
                "got 2.5");
@@ -64,7 +65,8 @@ BS_TEST(layer_ports)
 {
     const bs_setting filters[] = {number("num_filters", 2, 1), number("kernel_size", 3, 1)};
     CHECK_TEXT(build("NoOp", 0, NULL, NULL), "layer 'Hid': NoOp: input 'default' is not connected");
-    CHECK_TEXT(build("NoOp", 0, NULL, "in"), "layer 'Hid': NoOp: there is no input 'in'");
+    CHECK_TEXT(build("NoOp", 0, NULL, "in"),
+               "layer 'Hid': NoOp: there is no input 'in'; there are: default");
     CHECK_TEXT(build("Convolution2D", 2, filters, "default"),
                "layer 'Hid': Convolution2D: input 'default' has shape ('T', 'B', 6), expected "
                "(T B H W C)");

@@ -141,10 +141,11 @@ BS_TEST(graph_errors)
     CHECK_TEXT(build(with_cycle), "the layers form a cycle: A -> B -> C -> A");
     CHECK_TEXT(build(with_island), "layer 'A' is not connected to the Input layer");
     CHECK_TEXT(build(with_unknown_target), "connection Input.default -> Nobody.default: there is "
-                                           "no layer 'Nobody'");
+                                           "no layer 'Nobody'; there are: Input");
     CHECK_TEXT(build(with_unknown_output),
                "layer 'Input' has no output 'defalut'; it has: default, targets");
-    CHECK_TEXT(build(with_unknown_port), "layer 'A': NoOp: there is no input 'in'");
+    CHECK_TEXT(build(with_unknown_port),
+               "layer 'A': NoOp: there is no input 'in'; there are: default");
     CHECK_TEXT(build(with_internal_without_partner),
                "internal 'mask' of layer 'D' cannot be wired: it has no partner 'dmask', "
                "backward only and of its shape, for what flows back");

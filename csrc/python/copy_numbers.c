@@ -1,0 +1,77 @@
+/* copy_numbers.c - plain loops, row by row, for what is common; NumPy does the rest.
+ *
+ * NumPy needs a microsecond to find out what to do with two arrays, which is longer than a small
+ * network needs for a layer. */
+#include "python/copy_numbers.h"
+
+#include <fenv.h>
+
+#include "python/convert.h"
+
+#define BS_CAST(number, type, real)                                                                \
+    case number:                                                                                   \
+        for (int64_t i = 0; i < n; i++)                                                            \
+            to[i] = (real)((const type *)from)[i];                                                 \
+        return 1;
+
+#define BS_CASTS(real)                                                                             \
+    BS_CAST(NPY_BOOL, npy_bool, real)                                                              \
+    BS_CAST(NPY_BYTE, npy_byte, real)                                                              \
+    BS_CAST(NPY_UBYTE, npy_ubyte, real)                                                            \
+    BS_CAST(NPY_SHORT, npy_short, real)                                                            \
+    BS_CAST(NPY_USHORT, npy_ushort, real)                                                          \
+    BS_CAST(NPY_INT, npy_int, real)                                                                \
+    BS_CAST(NPY_UINT, npy_uint, real)                                                              \
+    BS_CAST(NPY_LONG, npy_long, real)                                                              \
+    BS_CAST(NPY_ULONG, npy_ulong, real)                                                            \
+    BS_CAST(NPY_LONGLONG, npy_longlong, real)                                                      \
+    BS_CAST(NPY_ULONGLONG, npy_ulonglong, real)                                                    \
+    BS_CAST(NPY_FLOAT, npy_float, real)                                                            \
+    BS_CAST(NPY_DOUBLE, npy_double, real)
+
+/* n numbers of a type of NumPy, one after the other; 0 for a type that is not in the list. */
+static int cast_to_f32(float *restrict to, const void *restrict from, int64_t n, int type)
+{
+    switch (type) {
+        BS_CASTS(float)
+    }
+    return 0;
+}
+
+static int cast_to_f64(double *restrict to, const void *restrict from, int64_t n, int type)
+{
+    switch (type) {
+        BS_CASTS(double)
+    }
+    return 0;
+}
+
+/* Whether source has been copied. It is not where its numbers do not lie one after the other, have
+ * another shape or are too large for dest, of which NumPy warns. */
+static int cast_rows(const bs_array *dest, PyArrayObject *source)
+{
+    const int64_t rows = bs_is_packed(dest) ? 1 : bs_rows(dest), n = bs_count(dest) / rows;
+    const int type = PyArray_TYPE(source);
+    const char *from = PyArray_DATA(source);
+    int done = PyArray_ISCARRAY_RO(source) && PyArray_SIZE(source) == bs_count(dest);
+    const int narrows = type == NPY_DOUBLE && dest->dtype == BS_F32;
+    if (narrows)
+        feclearexcept(FE_OVERFLOW);
+    for (int64_t row = 0; done && row < rows; row++) {
+        const int64_t at = row * dest->pitch;
+        done = dest->dtype == BS_F32 ? cast_to_f32((float *)dest->data + at, from, n, type)
+                                     : cast_to_f64((double *)dest->data + at, from, n, type);
+        from += n * PyArray_ITEMSIZE(source);
+    }
+    return done && !(narrows && fetestexcept(FE_OVERFLOW));
+}
+
+int bs_copy_numbers(const bs_array *dest, bs_block *block, PyArrayObject *source)
+{
+    if (cast_rows(dest, source))
+        return 0;
+    PyObject *array = bs_array_to_numpy(dest, block);
+    const int result = array ? PyArray_CopyInto((PyArrayObject *)array, source) : -1;
+    Py_XDECREF(array);
+    return result;
+}
