@@ -5,16 +5,37 @@
 
 #include "handlers/cpu/kernels.h"
 
-enum { NV = NR / VEC }; /* vectors per row */
+_Static_assert(NR == 2 * VEC, "a row of the tile is two vectors");
+
+/* A row that ends inside the tile. */
+static __attribute__((noinline)) void store_part(real *out, vec sum_0, vec sum_1, int64_t cols,
+                                                 int add)
+{
+    real row[NR];
+    *(vec *)row = sum_0, *(vec *)(row + VEC) = sum_1;
+    for (int64_t j = 0; j < cols; j++)
+        out[j] = add ? out[j] + row[j] : row[j];
+}
+
+BS_INLINE void store_row(real *out, vec sum_0, vec sum_1, int64_t cols, int add)
+{
+    vec *to = (vec *)out, *to_1 = (vec *)(out + VEC);
+    if (cols < NR)
+        store_part(out, sum_0, sum_1, cols, add);
+    else if (add)
+        *to += sum_0, *to_1 += sum_1;
+    else
+        *to = sum_0, *to_1 = sum_1;
+}
 
 /* `rows` is a literal in every call, so all loops over it unroll and c becomes registers. */
 BS_INLINE void sum_tile(const int rows, const tile_loop *loop, const tile_rows *r, const real *b,
-                        const real *start, vec sum[MR][NV])
+                        int64_t cols, const real *start, int add)
 {
     const vec zero = {0}, start_0 = start ? *(const vec *)start : zero,
               start_1 = start ? *(const vec *)(start + VEC) : zero;
     const real *a[MR];
-    vec c[MR][NV];
+    vec c[MR][2];
 #pragma GCC unroll 8
     for (int i = 0; i < rows; i++) {
         a[i] = r->a[i < r->n ? i : 0]; /* rows that are not in use repeat the first one */
@@ -37,41 +58,23 @@ BS_INLINE void sum_tile(const int rows, const tile_loop *loop, const tile_rows *
     }
 #pragma GCC unroll 8
     for (int i = 0; i < rows; i++)
-        sum[i][0] = c[i][0], sum[i][1] = c[i][1];
-}
-
-static void store_row(real *out, const vec sum[NV], int64_t cols, int add)
-{
-    if (cols == NR) {
-        vec *to = (vec *)out, *to_1 = (vec *)(out + VEC);
-        if (add)
-            *to += sum[0], *to_1 += sum[1];
-        else
-            *to = sum[0], *to_1 = sum[1];
-        return;
-    }
-    real row[NR];
-    memcpy(row, sum, sizeof row);
-    for (int64_t j = 0; j < cols; j++)
-        out[j] = add ? out[j] + row[j] : row[j];
+        if (i < r->n)
+            store_row(r->out[i], c[i][0], c[i][1], cols, add);
 }
 
 void K(tile)(const tile_loop *loop, const tile_rows *rows, const real *b, int64_t cols,
              const real *start, int add)
 {
-    vec sum[MR][NV];
     for (int i = 0; i < rows->n; i++) { /* wanted when all is summed up, and often far away */
         __builtin_prefetch(rows->out[i], 1, 3);
         __builtin_prefetch(rows->out[i] + cols - 1, 1, 3);
     }
     if (rows->n > MR / 2)
-        sum_tile(MR, loop, rows, b, start, sum);
+        sum_tile(MR, loop, rows, b, cols, start, add);
     else if (rows->n > 1)
-        sum_tile(MR / 2, loop, rows, b, start, sum);
+        sum_tile(MR / 2, loop, rows, b, cols, start, add);
     else
-        sum_tile(1, loop, rows, b, start, sum);
-    for (int i = 0; i < rows->n; i++)
-        store_row(rows->out[i], sum[i], cols, add);
+        sum_tile(1, loop, rows, b, cols, start, add);
 }
 
 /* ---- panels ---- */
