@@ -509,6 +509,7 @@ CONVS = [
     ((2, 9, 9, 17), 4, (2, 4), (3, 2), 3),
     ((1, 12, 12, 4), 18, (5, 3), (1, 1), 2),
     ((2, 2, 2, 3), 2, (3, 3), (1, 1), 0),
+    ((2, 4, 25, 6), 53, (3, 3), (1, 1), 1),
 ]
 
 
@@ -719,6 +720,21 @@ ACTIVATIONS = {
     'sigmoid': lambda x: 1 / (1 + np.exp(-x)),
     'el': lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))),
 }
+
+
+@case
+class conv2d_forward_act(Case):
+    shapes = [c + (a,) for c, a in zip(CONVS + CONVS[1:4], 3 * list(ACTIVATIONS))]
+    tolerance = 64
+
+    @staticmethod
+    def arguments(r, *how):
+        forward = conv2d_forward_batch.arguments(r, *how[:-1])
+        return dict(forward, activation=how[-1])
+
+    @staticmethod
+    def expected(x):
+        return {'outputs': ACTIVATIONS[x['activation']](conv2d_forward_batch.expected(x)['outputs'])}
 
 
 @case

@@ -17,6 +17,13 @@ void bs_fallback_linear_act(bs_handler *h, bs_a_ x, bs_a_ w, bs_a_ bias, bs_a_ y
     bs_activate(h, activation, y, y);
 }
 
+void bs_fallback_conv2d_forward_act(bs_handler *h, bs_a_ inputs, bs_a_ weights, bs_a_ bias,
+                                    bs_a_ outputs, int activation, const bs_window *w)
+{
+    bs_conv2d_forward_batch(h, inputs, weights, bias, outputs, w);
+    bs_activate(h, activation, outputs, outputs);
+}
+
 static bs_array as_matrix(const bs_array *a) /* (..., C) -> (rows, C) */
 {
     return bs_matrix(a, a->ndim - 1);

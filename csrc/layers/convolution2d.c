@@ -41,8 +41,7 @@ static void forward(bs_handler *h, const void *state, const bs_io *io)
     const convolution2d *self = state;
     const bs_window win = bs_window_of(&self->window);
     const bs_array x = bs_images(&io->in[X]), y = bs_images(&io->out[Y]);
-    bs_conv2d_forward_batch(h, &x, &io->param[W], &io->param[BIAS], &y, &win);
-    bs_activate(h, self->activation, &y, &y);
+    bs_conv2d_forward_act(h, &x, &io->param[W], &io->param[BIAS], &y, self->activation, &win);
 }
 
 static void backward(bs_handler *h, const void *state, const bs_io *io)

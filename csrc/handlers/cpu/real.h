@@ -50,6 +50,14 @@ typedef real vec __attribute__((vector_size(VEC_BYTES), aligned(sizeof(real)),
 
 #define BS_INLINE static inline __attribute__((always_inline, unused))
 
+/* The loop behind it has a few turns, known to the compiler, and unrolls before arrays are looked
+ * at, so that those it indexes become registers. clang does so unless it is told to. */
+#if defined(__clang__)
+#define BS_UNROLL
+#else
+#define BS_UNROLL _Pragma("GCC unroll 16")
+#endif
+
 static inline int64_t min64(int64_t a, int64_t b)
 {
     return a < b ? a : b;
