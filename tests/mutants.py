@@ -42,7 +42,7 @@ MUTANTS = {
                          'dy_before'),
     'reverse': negated_after('bs_reverse_steps(h, &io->d_out[Y], &mask, &part);', '&part'),
     'convolution2d': negated_after(
-        'bs_activate_deriv(h, self->activation, &y, &dy, &dy);', '&dy'),
+        '&part_bias,\n                           self->activation, &win);', '&part_w'),
     'pooling2d': negated_after(
         'bs_maxpool2d_backward_batch(h, &x, &y, &argmax, &dx, &dy, &win);', '&dx'),
     'global_pooling2d': negated_after(

@@ -24,6 +24,15 @@ void bs_fallback_conv2d_forward_act(bs_handler *h, bs_a_ inputs, bs_a_ weights, 
     bs_activate(h, activation, outputs, outputs);
 }
 
+void bs_fallback_conv2d_backward_act(bs_handler *h, bs_a_ inputs, bs_a_ weights, bs_a_ outputs,
+                                     bs_a_ in_deltas, bs_a_ out_deltas, bs_a_ weight_deltas,
+                                     bs_a_ bias_deltas, int activation, const bs_window *w)
+{
+    bs_activate_deriv(h, activation, outputs, out_deltas, out_deltas);
+    bs_conv2d_backward_batch(h, inputs, weights, in_deltas, out_deltas, weight_deltas, bias_deltas,
+                             w);
+}
+
 static bs_array as_matrix(const bs_array *a) /* (..., C) -> (rows, C) */
 {
     return bs_matrix(a, a->ndim - 1);

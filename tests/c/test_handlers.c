@@ -213,6 +213,8 @@ typedef struct fusion_data {
     double cells[BATCH * CELLS * 120];
     double images[BATCH * SIDE * SIDE * CHANNELS], maps[BATCH * SIDE * SIDE * FILTERS],
         window[FILTERS * 3 * 3 * CHANNELS];
+    double d_images[BATCH * SIDE * SIDE * CHANNELS], d_maps[BATCH * SIDE * SIDE * FILTERS],
+        d_window[FILTERS * 3 * 3 * CHANNELS], d_bias[FILTERS];
 } fusion_data;
 
 static void fill_data(fusion_data *d)
@@ -274,7 +276,10 @@ static void run_convolution(fixture *f, fusion_data *d, int activation)
                    k = bs_array_packed(d->window, BS_F64, 4,
                                        (const int64_t[]){FILTERS, 3, 3, CHANNELS}),
                    bias = bs_array_packed(d->bias, BS_F64, 1, (const int64_t[]){FILTERS});
+    bs_array dx = x, dy = y, dk = k, dbias = bias;
+    dx.data = d->d_images, dy.data = d->d_maps, dk.data = d->d_window, dbias.data = d->d_bias;
     bs_conv2d_forward_act(&f->h, &x, &k, &bias, &y, activation, &w);
+    bs_conv2d_backward_act(&f->h, &x, &k, &y, &dx, &dy, &dk, &dbias, activation, &w);
 }
 
 /* Every fusion once, with the operations of the handle's table. */

@@ -59,6 +59,8 @@ static void band_task(void *context, int64_t task, int thread)
     const correlation *c = j->c;
     const int64_t n = task / j->bands, first = task % j->bands * j->band;
     const int64_t lines = min64(j->band, c->out.h - first);
+    if (c->done && c->done[n])
+        return;
     real *copy = j->copies + thread * j->copy_size;
     copy_padded(&c->in, n, first * c->stride_rows, (lines - 1) * c->stride_rows + c->kh,
                 c->pad_rows, c->pad_cols, copy);

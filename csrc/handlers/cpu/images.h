@@ -72,6 +72,7 @@ typedef struct correlation {
     const real *start;   /* panels x NR, or NULL for 0 */
     int add;
     bs_activation activation;
+    const unsigned char *done; /* marks images that are left out; or NULL */
 } correlation;
 
 void K(correlate)(bs_handler *h, const correlation *c);
