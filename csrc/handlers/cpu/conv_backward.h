@@ -23,14 +23,17 @@ static inline int64_t window_offset(const conv_back *c, int64_t vector)
     return vector / c->span_vectors * c->line + vector % c->span_vectors * VEC;
 }
 
-enum { GROUP = 5 }; /* most vectors of the window that kernels take at a time */
+/* Most vectors of the window that kernels take at a time, each at its own offset, and of those that
+ * need the offsets less often. */
+enum { GROUP = 5, WIDE_GROUP = 10 };
 
-#define EACH_GROUP(X) X(1) X(2) X(3) X(4) X(5)
+#define EACH_GROUP(X)      X(1) X(2) X(3) X(4) X(5)
+#define EACH_WIDE_GROUP(X) EACH_GROUP(X) X(6) X(7) X(8) X(9) X(10)
 
-/* The next of nearly equal groups of the vectors from `first` on. */
-static inline int64_t group_size(int64_t vectors, int64_t first)
+/* The first of nearly equal groups of the vectors that are left. */
+static inline int64_t group_size(int64_t left, int64_t most)
 {
-    return div_up(vectors - first, div_up(vectors - first, GROUP));
+    return div_up(left, div_up(left, most));
 }
 
 /* Images [first, first + n) of the batch, whose padded copies follow each other. */
@@ -56,24 +59,35 @@ typedef struct conv_term { /* a delta that is not 0 */
     int32_t at; /* of its first input in the copies of the group */
 } conv_term;
 
-/* The terms of each filter, and room for those of a line. */
+typedef struct conv_pixel { /* of out_deltas */
+    int32_t first, end;     /* its terms */
+    int32_t at;             /* of its first input in the copy of its image */
+} conv_pixel;
+
 typedef struct conv_terms {
+    /* those of the group, by filters */
     conv_term *term; /* F lists of `room` */
+    conv_term **end; /* of each */
     int64_t room;
-    conv_term **last, **end; /* of each list: where those of the last image start, and the end */
-    real *value;             /* of a line, in its order */
-    int32_t *key;
+    /* those of one image, by pixels */
+    real *value;
+    int32_t *filter;
+    conv_pixel *pixel, *sorted; /* all in their order; `pixels` with terms, sorted */
+    int64_t pixels;
+    int32_t *of_size; /* F + 1 counts, for sorting */
 } conv_terms;
 
 int K(conv_can_be_sparse)(const conv_back *c, int64_t group);
-/* Appends those of image n, whose copy is the one at `copy` elements behind the first. */
+/* Adds image n, whose copy is `copy` elements behind the first, to the lists of filters, and makes
+ * those of pixels new. */
 void K(conv_find_terms)(const conv_back *c, int64_t n, int64_t copy, conv_terms *t);
-/* Adds the sums over all terms to `sums`, F rows. */
+/* Adds the sums over all terms of the group to `sums`, F rows. */
 void K(sparse_weight_deltas)(const conv_back *c, const image_group *g, const conv_terms *t,
                              real *sums);
-/* Adds those of the last image to its in_deltas; d_copy is room for a padded image. */
-void K(sparse_in_deltas)(const conv_back *c, int64_t n, int64_t copy, const conv_terms *t,
-                         const real *weights, real *d_copy);
+/* Adds to in_deltas of image n, the one whose terms are there by pixels; d_copy is room for a
+ * padded image. */
+void K(sparse_in_deltas)(const conv_back *c, int64_t n, const conv_terms *t, const real *weights,
+                         real *d_copy);
 
 /* ---- shared ---- */
 

@@ -18,7 +18,7 @@ enum {
     MAX_SUMS = 1 << 24, /* elements of the sums of all parts */
     MIN_TASKS = 8,      /* with fewer parts, filters are cut too */
     MIN_BLOCK = 4,      /* filters */
-    GROUP_BYTES = 1 << 16,
+    GROUP_BYTES = 1 << 17,
     SPARSE = 3 /* one of so many deltas is not 0 */
 };
 
@@ -32,7 +32,7 @@ typedef struct back_job {
     const real *weights;              /* F x vectors x VEC, if in_deltas may be sparse */
     unsigned char *done;              /* images whose in_deltas are added */
     real *copies, *d_copies, *column; /* for each thread: a group, an image, 2 F numbers */
-    conv_terms terms;                 /* for each thread one after another */
+    conv_terms *terms;                /* for each thread */
 } back_job;
 
 /* ---- the pass over the deltas ---- */
@@ -102,24 +102,17 @@ static int is_sparse(const back_job *j, const image_group *g, const census *x)
 static void sparse_group(const back_job *j, const image_group *g, int thread, real *sums)
 {
     const conv_back *c = &j->c;
-    conv_terms t = j->terms;
-    const int64_t filters = c->d_out.c, line = c->d_out.w * filters + VEC;
-    t.term += thread * filters * t.room;
-    t.end += thread * 2 * filters;
-    t.last = t.end + filters;
-    t.value += thread * line;
-    t.key += thread * line;
-    for (int64_t f = 0; f < filters; f++)
-        t.end[f] = t.term + f * t.room;
+    conv_terms *t = &j->terms[thread];
+    for (int64_t f = 0; f < c->d_out.c; f++)
+        t->end[f] = t->term + f * t->room;
     for (int64_t i = 0; i < g->n; i++) {
-        const int64_t copy = i * c->copy_size;
-        K(conv_find_terms)(c, g->first + i, copy, &t);
+        const int64_t n = g->first + i;
+        K(conv_find_terms)(c, n, i * c->copy_size, t);
         if (c->d_in.data)
-            K(sparse_in_deltas)
-        (c, g->first + i, copy, &t, j->weights, j->d_copies + thread * c->copy_size);
-        j->done[g->first + i] = 1;
+            K(sparse_in_deltas)(c, n, t, j->weights, j->d_copies + thread * c->copy_size);
+        j->done[n] = 1;
     }
-    K(sparse_weight_deltas)(c, g, &t, sums);
+    K(sparse_weight_deltas)(c, g, t, sums);
 }
 
 static void part_task(void *context, int64_t task, int thread)
@@ -193,8 +186,7 @@ static void plan(back_job *j)
     j->blocks = j->parts < MIN_TASKS && j->parts ? div_up(MAX_PARTS, j->parts) : 1;
     j->block = div_up(div_up(filters, j->blocks), MIN_BLOCK) * MIN_BLOCK;
     j->blocks = div_up(filters, j->block);
-    j->group = GROUP_BYTES / (int64_t)sizeof(real) /
-               (c->copy_size + 2 * c->d_out.h * c->d_out.w * filters);
+    j->group = GROUP_BYTES / (int64_t)sizeof(real) / c->copy_size;
     j->group = min64(j->group ? j->group : 1, j->part_images);
     j->may_be_sparse = j->blocks == 1 && K(conv_can_be_sparse)(c, j->group);
 }
@@ -212,36 +204,51 @@ static const real *fill_up(bs_handler *h, const conv_back *c, const bs_array *w)
     return out;
 }
 
-/* Returns whether there was memory. */
+static int take_terms(bs_handler *h, const conv_back *c, int64_t group, conv_terms *t)
+{
+    const int64_t filters = c->d_out.c, pixels = c->d_out.h * c->d_out.w,
+                  all = pixels * filters + VEC; /* VEC are written at a time */
+    t->room = group * pixels;
+    t->term = bs_scratch_take(h, (size_t)(filters * t->room) * sizeof *t->term);
+    t->end = bs_scratch_take(h, (size_t)filters * sizeof *t->end);
+    t->value = bs_scratch_take(h, (size_t)all * sizeof *t->value);
+    t->filter = bs_scratch_take(h, (size_t)all * sizeof *t->filter);
+    t->pixel = bs_scratch_take(h, (size_t)pixels * sizeof *t->pixel);
+    t->sorted = bs_scratch_take(h, (size_t)pixels * sizeof *t->sorted);
+    t->of_size = bs_scratch_take(h, (size_t)(filters + 1) * sizeof *t->of_size);
+    return t->term && t->end && t->value && t->filter && t->pixel && t->sorted && t->of_size;
+}
+
+/* What sparse kernels need. Returns whether there was memory, as take_scratch() does. */
+static int take_sparse_scratch(bs_handler *h, back_job *j, bs_a_ weights)
+{
+    const conv_back *c = &j->c;
+    const int threads = bs_num_threads();
+    j->terms = bs_scratch_take(h, (size_t)threads * sizeof *j->terms);
+    for (int thread = 0; thread < threads; thread++)
+        if (!j->terms || !take_terms(h, c, j->group, &j->terms[thread]))
+            return 0;
+    if (!c->d_in.data)
+        return 1;
+    const bs_array w_rows = with_rows(h, weights, 1), w = bs_matrix(&w_rows, 1);
+    j->d_copies = bs_scratch_take(h, (size_t)(threads * c->copy_size) * sizeof(real));
+    j->weights = w.data ? fill_up(h, c, &w) : NULL;
+    return j->d_copies && j->weights;
+}
+
 static int take_scratch(bs_handler *h, back_job *j, bs_a_ weights)
 {
     const conv_back *c = &j->c;
-    const int64_t threads = bs_num_threads(), filters = c->d_out.c,
-                  line = c->d_out.w * filters + VEC;
+    const int64_t threads = bs_num_threads();
     const size_t one = sizeof(real);
     j->part = bs_scratch_take(h, (size_t)(j->parts * j->part_size) * one);
     j->done = bs_scratch_take(h, (size_t)c->in.n);
     j->copies = bs_scratch_take(h, (size_t)(threads * j->group * c->copy_size) * one);
-    j->column = bs_scratch_take(h, (size_t)(threads * 2 * filters) * one);
+    j->column = bs_scratch_take(h, (size_t)(threads * 2 * c->d_out.c) * one);
     if (!j->part || !j->done || !j->copies || !j->column)
         return 0;
     memset(j->done, 0, (size_t)c->in.n);
-    if (!j->may_be_sparse)
-        return 1;
-    conv_terms *t = &j->terms;
-    t->room = j->group * c->d_out.h * c->d_out.w;
-    t->term = bs_scratch_take(h, (size_t)(threads * filters * t->room) * sizeof *t->term);
-    t->end = bs_scratch_take(h, (size_t)(threads * 2 * filters) * sizeof *t->end);
-    t->value = bs_scratch_take(h, (size_t)(threads * line) * one);
-    t->key = bs_scratch_take(h, (size_t)(threads * line) * sizeof *t->key);
-    if (!t->term || !t->end || !t->value || !t->key)
-        return 0;
-    if (!c->d_in.data)
-        return 1;
-    const bs_array w_rows = with_rows(h, weights, 1), w = bs_matrix(&w_rows, 1);
-    j->d_copies = bs_scratch_take(h, (size_t)(threads * c->copy_size) * one);
-    j->weights = w.data ? fill_up(h, c, &w) : NULL;
-    return j->d_copies && j->weights;
+    return !j->may_be_sparse || take_sparse_scratch(h, j, weights);
 }
 
 static void backward(bs_handler *h, back_job *j, bs_a_ weights, bs_a_ weight_deltas,

@@ -55,7 +55,7 @@ void K(dense_weight_deltas)(const conv_back *c, const image_group *g, int64_t fi
                             real *sums)
 {
     for (int64_t first = 0, n; first < c->vectors; first += n) {
-        n = group_size(c->vectors, first);
+        n = group_size(c->vectors - first, GROUP);
         for (int64_t f = filter; f < end; f += FILTERS) {
             const int64_t filters = min64(FILTERS, end - f);
             switch (n) {
