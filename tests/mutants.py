@@ -44,7 +44,7 @@ MUTANTS = {
     'convolution2d': negated_after(
         '&part_bias,\n                           self->activation, &win);', '&part_w'),
     'pooling2d': negated_after(
-        'bs_maxpool2d_backward_batch(h, &x, &y, &argmax, &dx, &dy, &win);', '&dx'),
+        'bs_put_maxpool_backward(h, io->d_in_write[X], &x, &y, &argmax, &dy, &dx, &win);', '&dx'),
     'global_pooling2d': negated_after(
         'bs_avgpool2d_backward_batch(h, &x, &y, &dx, &dy, &win);', '&dx'),
     'batch_norm': ('bs_mult_st(h, -1 / n, &sum_dy, &sum_dy);',

@@ -190,6 +190,7 @@ SPREADS = [
         'embed',
         'embed_add',
         'maxpool2d_backward_batch',
+        'maxpool2d_backward_set',
     )
 ]
 

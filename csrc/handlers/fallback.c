@@ -33,6 +33,13 @@ void bs_fallback_conv2d_backward_act(bs_handler *h, bs_a_ inputs, bs_a_ weights,
                              w);
 }
 
+void bs_fallback_maxpool2d_backward_set(bs_handler *h, bs_a_ inputs, bs_a_ outputs, bs_a_ argmax,
+                                        bs_a_ in_deltas, bs_a_ out_deltas, const bs_window *w)
+{
+    bs_fill(h, in_deltas, 0);
+    bs_maxpool2d_backward_batch(h, inputs, outputs, argmax, in_deltas, out_deltas, w);
+}
+
 static bs_array as_matrix(const bs_array *a) /* (..., C) -> (rows, C) */
 {
     return bs_matrix(a, a->ndim - 1);

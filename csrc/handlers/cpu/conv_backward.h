@@ -77,7 +77,10 @@ typedef struct conv_terms {
     int32_t *of_size; /* F + 1 counts, for sorting */
 } conv_terms;
 
+/* Whether their places in a group of so many images fit into 32 bits. */
 int K(conv_can_be_sparse)(const conv_back *c, int64_t group);
+/* Takes scratch for them. Returns whether there was memory. */
+int K(conv_take_terms)(bs_handler *h, const conv_back *c, int64_t group, conv_terms *t);
 /* Adds image n, whose copy is `copy` elements behind the first, to the lists of filters, and makes
  * those of pixels new. */
 void K(conv_find_terms)(const conv_back *c, int64_t n, int64_t copy, conv_terms *t);

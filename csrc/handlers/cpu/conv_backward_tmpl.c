@@ -204,21 +204,6 @@ static const real *fill_up(bs_handler *h, const conv_back *c, const bs_array *w)
     return out;
 }
 
-static int take_terms(bs_handler *h, const conv_back *c, int64_t group, conv_terms *t)
-{
-    const int64_t filters = c->d_out.c, pixels = c->d_out.h * c->d_out.w,
-                  all = pixels * filters + VEC; /* VEC are written at a time */
-    t->room = group * pixels;
-    t->term = bs_scratch_take(h, (size_t)(filters * t->room) * sizeof *t->term);
-    t->end = bs_scratch_take(h, (size_t)filters * sizeof *t->end);
-    t->value = bs_scratch_take(h, (size_t)all * sizeof *t->value);
-    t->filter = bs_scratch_take(h, (size_t)all * sizeof *t->filter);
-    t->pixel = bs_scratch_take(h, (size_t)pixels * sizeof *t->pixel);
-    t->sorted = bs_scratch_take(h, (size_t)pixels * sizeof *t->sorted);
-    t->of_size = bs_scratch_take(h, (size_t)(filters + 1) * sizeof *t->of_size);
-    return t->term && t->end && t->value && t->filter && t->pixel && t->sorted && t->of_size;
-}
-
 /* What sparse kernels need. Returns whether there was memory, as take_scratch() does. */
 static int take_sparse_scratch(bs_handler *h, back_job *j, bs_a_ weights)
 {
@@ -226,7 +211,7 @@ static int take_sparse_scratch(bs_handler *h, back_job *j, bs_a_ weights)
     const int threads = bs_num_threads();
     j->terms = bs_scratch_take(h, (size_t)threads * sizeof *j->terms);
     for (int thread = 0; thread < threads; thread++)
-        if (!j->terms || !take_terms(h, c, j->group, &j->terms[thread]))
+        if (!j->terms || !K(conv_take_terms)(h, c, j->group, &j->terms[thread]))
             return 0;
     if (!c->d_in.data)
         return 1;

@@ -18,6 +18,21 @@ int K(conv_can_be_sparse)(const conv_back *c, int64_t group)
     return group * c->copy_size <= INT32_MAX && c->d_out.h * c->d_out.w * c->d_out.c <= INT32_MAX;
 }
 
+int K(conv_take_terms)(bs_handler *h, const conv_back *c, int64_t group, conv_terms *t)
+{
+    const int64_t filters = c->d_out.c, pixels = c->d_out.h * c->d_out.w,
+                  all = pixels * filters + VEC; /* VEC are written at a time */
+    t->room = group * pixels;
+    t->term = bs_scratch_take(h, (size_t)(filters * t->room) * sizeof *t->term);
+    t->end = bs_scratch_take(h, (size_t)filters * sizeof *t->end);
+    t->value = bs_scratch_take(h, (size_t)all * sizeof *t->value);
+    t->filter = bs_scratch_take(h, (size_t)all * sizeof *t->filter);
+    t->pixel = bs_scratch_take(h, (size_t)pixels * sizeof *t->pixel);
+    t->sorted = bs_scratch_take(h, (size_t)pixels * sizeof *t->sorted);
+    t->of_size = bs_scratch_take(h, (size_t)(filters + 1) * sizeof *t->of_size);
+    return t->term && t->end && t->value && t->filter && t->pixel && t->sorted && t->of_size;
+}
+
 /* Writes those of x[0 .. n) that are not 0, n <= VEC, and their filters first + i, one after
  * another; up to VEC places are written. Returns how many there are. */
 #if defined(__AVX512F__) && BS_REAL_BITS == 32

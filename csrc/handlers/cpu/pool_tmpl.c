@@ -6,10 +6,14 @@
  * a pixel. */
 #include "handlers/cpu/images.h"
 
+enum { MANY_IMAGES = 16 }; /* with fewer, the channels are cut as well */
+
 typedef struct pool_job {
     images in, out, argmax; /* backward: deltas */
     bs_window w;
-    int64_t lowest; /* image with a wrong argmax */
+    int64_t blocks, block; /* of the channels, backward */
+    int set;               /* in_deltas are set, not added to */
+    int64_t lowest;        /* image with a wrong argmax */
 } pool_job;
 
 typedef struct clipped {
@@ -120,7 +124,7 @@ void K(maxpool2d_forward_batch)(bs_handler *h, bs_a_ inputs, bs_a_ outputs, bs_a
 
 /* Adds what a vector of channels of one window has to pass on. Returns the channels whose argmax is
  * no place in the window. */
-static lanes pass_on(const pool_job *j, int64_t n, int64_t row, int64_t col, int64_t c)
+BS_INLINE lanes pass_on(const pool_job *j, int64_t n, int64_t row, int64_t col, int64_t c)
 {
     const clipped k = clip_window(j, row, col);
     const int64_t left = j->in.c - c;
@@ -141,36 +145,68 @@ static lanes pass_on(const pool_job *j, int64_t n, int64_t row, int64_t col, int
     return ~known;
 }
 
-/* A vector of channels of an image: job n * vectors + vector. */
-static void max_back(void *job, int64_t at)
+BS_INLINE void zero_channels(const pool_job *j, int64_t n, int64_t c, int64_t end)
 {
-    pool_job *j = job;
-    const int64_t vectors = div_up(j->in.c, VEC), n = at / vectors, c = at % vectors * VEC;
-    lanes wrong = {0};
-    for (int64_t row = 0; row < j->out.h; row++)
-        for (int64_t col = 0; col < j->out.w; col++)
-            wrong |= pass_on(j, n, row, col, c);
-    for (int i = 0; i < VEC; i++)
-        if (wrong[i])
-            note_row(&j->lowest, n);
+    for (int64_t y = 0; y < j->in.h; y++) {
+        real *line = pixel_at(&j->in, n, y, 0);
+        if (end - c == j->in.pixel)
+            memset(line, 0, (size_t)(j->in.w * j->in.c) * sizeof(real));
+        else
+            for (int64_t x = 0; x < j->in.w; x++)
+                memset(line + x * j->in.pixel + c, 0, (size_t)(end - c) * sizeof(real));
+    }
 }
 
-void K(maxpool2d_backward_batch)(bs_handler *h, bs_a_ inputs, bs_a_ outputs, bs_a_ argmax,
-                                 bs_a_ in_deltas, bs_a_ out_deltas, const bs_window *w)
+/* A block of channels of an image: job n * blocks + block. */
+static void max_back(void *job, int64_t at)
+{
+    pool_job *shared = job;
+    const pool_job j = *shared; /* a copy that no store can change, so it stays in registers */
+    const int64_t n = at / j.blocks, start = at % j.blocks * j.block,
+                  end = min64(start + j.block, j.in.c);
+    lanes wrong = {0};
+    if (j.set)
+        zero_channels(&j, n, start, end);
+    for (int64_t row = 0; row < j.out.h; row++)
+        for (int64_t col = 0; col < j.out.w; col++)
+            for (int64_t c = start; c < end; c += VEC)
+                wrong |= pass_on(&j, n, row, col, c);
+    for (int i = 0; i < VEC; i++)
+        if (wrong[i])
+            note_row(&shared->lowest, n);
+}
+
+static void max_backward(bs_handler *h, const char *op, bs_a_ argmax, bs_a_ in_deltas,
+                         bs_a_ out_deltas, const bs_window *w, int set)
 {
     pool_job j = {.in = images_of(in_deltas),
                   .out = images_of(out_deltas),
                   .argmax = images_of(argmax),
                   .w = *w,
+                  .set = set,
                   .lowest = INT64_MAX};
-    (void)inputs, (void)outputs;
-    K(each_row)
-    (max_back, &j, j.out.n * div_up(j.out.c, VEC), j.out.h * j.out.w * w->rows * w->cols * VEC);
+    j.block = j.in.n < MANY_IMAGES ? VEC : j.in.c;
+    j.blocks = div_up(j.in.c, j.block);
+    const int64_t cost = j.in.h * j.in.w + j.out.h * j.out.w * w->rows * w->cols;
+    K(each_row)(max_back, &j, j.out.n * j.blocks, cost * j.block);
     if (j.lowest != INT64_MAX)
         bs_fail(&h->error, BS_INDEX,
-                "maxpool2d_backward_batch: argmax of image %lld is neither -1 nor a place in its "
-                "window",
+                "%s: argmax of image %lld is neither -1 nor a place in its window", op,
                 (long long)j.lowest);
+}
+
+void K(maxpool2d_backward_batch)(bs_handler *h, bs_a_ inputs, bs_a_ outputs, bs_a_ argmax,
+                                 bs_a_ in_deltas, bs_a_ out_deltas, const bs_window *w)
+{
+    (void)inputs, (void)outputs;
+    max_backward(h, "maxpool2d_backward_batch", argmax, in_deltas, out_deltas, w, 0);
+}
+
+void K(maxpool2d_backward_set)(bs_handler *h, bs_a_ inputs, bs_a_ outputs, bs_a_ argmax,
+                               bs_a_ in_deltas, bs_a_ out_deltas, const bs_window *w)
+{
+    (void)inputs, (void)outputs;
+    max_backward(h, "maxpool2d_backward_set", argmax, in_deltas, out_deltas, w, 1);
 }
 
 /* ---- mean ---- */

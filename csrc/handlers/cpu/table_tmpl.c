@@ -13,6 +13,7 @@ void K(fill_table)(bs_device *device)
     ops->linear_act = K(linear_act);
     ops->conv2d_forward_act = K(conv2d_forward_act);
     ops->conv2d_backward_act = K(conv2d_backward_act);
+    ops->maxpool2d_backward_set = K(maxpool2d_backward_set);
     ops->softmax_ce = K(softmax_ce);
     ops->softmax_ce_deriv = K(softmax_ce_deriv);
     ops->embed = K(embed);
