@@ -42,9 +42,9 @@ MUTANTS = {
                          'dy_before'),
     'reverse': negated_after('bs_reverse_steps(h, &io->d_out[Y], &mask, &part);', '&part'),
     'convolution2d': negated_after(
-        'bs_activate_deriv(h, self->activation, &y, &dy, &dy);', '&dy'),
+        '&part_bias,\n                           self->activation, &win);', '&part_w'),
     'pooling2d': negated_after(
-        'bs_maxpool2d_backward_batch(h, &x, &y, &argmax, &dx, &dy, &win);', '&dx'),
+        'bs_put_maxpool_backward(h, io->d_in_write[X], &x, &y, &argmax, &dy, &dx, &win);', '&dx'),
     'global_pooling2d': negated_after(
         'bs_avgpool2d_backward_batch(h, &x, &y, &dx, &dy, &win);', '&dx'),
     'batch_norm': ('bs_mult_st(h, -1 / n, &sum_dy, &sum_dy);',

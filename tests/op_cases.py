@@ -511,6 +511,7 @@ CONVS = [
     ((2, 9, 9, 17), 4, (2, 4), (3, 2), 3),
     ((1, 12, 12, 4), 18, (5, 3), (1, 1), 2),
     ((2, 2, 2, 3), 2, (3, 3), (1, 1), 0),
+    ((2, 4, 25, 6), 53, (3, 3), (1, 1), 1),
 ]
 
 
@@ -721,6 +722,66 @@ ACTIVATIONS = {
     'sigmoid': lambda x: 1 / (1 + np.exp(-x)),
     'el': lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))),
 }
+DERIVATIVES = {
+    'linear': lambda y, dy: dy,
+    'rel': lambda y, dy: np.where(y > 0, dy, nan_where(y, 0.0)),
+    'tanh': lambda y, dy: dy * (1 - y * y),
+    'sigmoid': lambda y, dy: dy * y * (1 - y),
+    'el': lambda y, dy: np.where(y > 0, dy, dy * (y + 1)),
+}
+
+
+@case
+class maxpool2d_backward_set(maxpool2d_backward_batch):
+    @staticmethod
+    def expected(x):
+        return maxpool2d_backward_batch.expected(dict(x, in_deltas=x['in_deltas'] * 0))
+
+
+@case
+class conv2d_forward_act(Case):
+    shapes = [c + (a,) for c, a in zip(CONVS + CONVS[1:4], 3 * list(ACTIVATIONS))]
+    tolerance = 64
+
+    @staticmethod
+    def arguments(r, *how):
+        forward = conv2d_forward_batch.arguments(r, *how[:-1])
+        return dict(forward, activation=how[-1])
+
+    @staticmethod
+    def expected(x):
+        y = conv2d_forward_batch.expected(x)['outputs']
+        return {'outputs': ACTIVATIONS[x['activation']](y)}
+
+
+# most out_deltas are 0, of 9 images and more: the backward pass sums over the others alone
+SPARSE_CONVS = [
+    ((20, 6, 5, 1), 33, (5, 5), (1, 3), 2),
+    ((9, 7, 6, 19), 5, (3, 2), (1, 1), 1),
+    ((40, 5, 5, 32), 18, (3, 3), (1, 1), 0),
+    ((10, 9, 8, 3), 17, (4, 3), (2, 2), 3),
+]
+
+
+@case
+class conv2d_backward_act(Case):
+    shapes = [c + (0.9, a) for c, a in zip(CONVS, 2 * list(ACTIVATIONS))]
+    shapes += [c + (0.15, a) for c, a in zip(SPARSE_CONVS, ACTIVATIONS)]
+    tolerance = 128
+    finite = ('inputs', 'weights')  # a product with a delta of 0 may be left out; 0 * NaN is NaN
+
+    @staticmethod
+    def arguments(r, *how):
+        *conv, density, activation = how
+        args = conv2d_backward_batch.arguments(r, *conv)
+        args['out_deltas'] *= r.random(args['out_deltas'].shape) < density
+        args['outputs'] = ACTIVATIONS[activation](r.standard_normal(args['out_deltas'].shape))
+        return dict(args, activation=activation)
+
+    @staticmethod
+    def expected(x):
+        d = DERIVATIVES[x['activation']](x['outputs'], x['out_deltas'])
+        return dict(conv2d_backward_batch.expected(dict(x, out_deltas=d)), out_deltas=d)
 
 
 @case
@@ -851,13 +912,6 @@ class momentum_step(Case):
 
 # ---- one step of an LSTM or a GRU ----
 
-DERIVATIVES = {
-    'linear': lambda y, dy: dy,
-    'rel': lambda y, dy: np.where(y > 0, dy, nan_where(y, 0.0)),
-    'tanh': lambda y, dy: dy * (1 - y * y),
-    'sigmoid': lambda y, dy: dy * y * (1 - y),
-    'el': lambda y, dy: np.where(y > 0, dy, dy * (y + 1)),
-}
 CELLS = [s + (a,) for s in [(1, 1), (1, 9), (5, 1), (6, 33), (9, 700)] for a in ACTIVATIONS]
 
 

@@ -190,6 +190,7 @@ SPREADS = [
         'embed',
         'embed_add',
         'maxpool2d_backward_batch',
+        'maxpool2d_backward_set',
     )
 ]
 
@@ -642,7 +643,7 @@ def test_ids_out_of_range(name, dtype, wrong):
 
 def test_argmax_out_of_range():
     handler = open_handler(np.float32)
-    for wrong in (16, -2, 0.5, np.nan):
+    for wrong in (16, -2, 0.5, np.nan, 3):  # 3 is another window's
         arguments = make('maxpool2d_backward_batch', np.float32, ((2, 4, 4, 1), (2, 2), (2, 2), 0))
         arguments['argmax'][1, 1, 1, 0] = wrong
         with pytest.raises(IndexError, match='image 1'):

@@ -25,13 +25,14 @@ bs_check bs_check_embed_add;     /* d_w (V, N), ids (M, 1), d_out (M, N) */
 bs_check bs_check_conv_forward;  /* inputs (N, H, W, C), weights (F, kh, kw, C), bias (F,), outputs
                                     (N, H', W', F) */
 bs_check bs_check_conv_backward; /* and deltas of the shapes of what they belong to */
-bs_check bs_check_pool;          /* inputs, in_deltas (N, H, W, C), the others (N, H', W', C) */
-bs_check bs_check_linear;        /* x (M, K), w (N, K), bias (N,) or (1, N), y (M, N) */
-bs_check bs_check_softmax_ce;    /* x and p (..., C), targets and loss (..., 1) */
-bs_check bs_check_softmax_ce_deriv; /* p and dx (..., C), targets and dloss (..., 1) */
-bs_check bs_check_mult_sum;         /* a and b (M, N), out (N,) or (1, N) */
-bs_check bs_check_lstm;             /* see ops.def: (B, n), gates (B, 4n), p (3, n) */
-bs_check bs_check_lstm_steps; /* (T, B, n), gates (T, B, 4n), r (4n, n), p (3, n); see ops.def */
-bs_check bs_check_gru;        /* see ops.def: (B, n), ga (B, 4n), gb (B, 3n), b (n,) or (1, n) */
+bs_check bs_check_conv_backward_act; /* likewise, outputs (N, H', W', F) */
+bs_check bs_check_pool;              /* inputs, in_deltas (N, H, W, C), the others (N, H', W', C) */
+bs_check bs_check_linear;            /* x (M, K), w (N, K), bias (N,) or (1, N), y (M, N) */
+bs_check bs_check_softmax_ce;        /* x and p (..., C), targets and loss (..., 1) */
+bs_check bs_check_softmax_ce_deriv;  /* p and dx (..., C), targets and dloss (..., 1) */
+bs_check bs_check_mult_sum;          /* a and b (M, N), out (N,) or (1, N) */
+bs_check bs_check_lstm;              /* see ops.def: (B, n), gates (B, 4n), p (3, n) */
+bs_check bs_check_lstm_steps;        /* (T, B, n), gates (T, B, 4n), r (4n, n); see ops.def */
+bs_check bs_check_gru; /* see ops.def: (B, n), ga (B, 4n), gb (B, 3n), b (n,) or (1, n) */
 
 #endif

@@ -63,6 +63,13 @@ bs_status bs_check_conv_backward(const bs_op_info *op, const bs_value *values, b
                         bs_arg_array(op, values, "weights")->dim, err);
 }
 
+bs_status bs_check_conv_backward_act(const bs_op_info *op, const bs_value *values, bs_error *err)
+{
+    BS_TRY(bs_check_conv_backward(op, values, err));
+    return bs_want_dims(op, values, bs_arg_position(op, "outputs"), 4,
+                        bs_arg_array(op, values, "out_deltas")->dim, err);
+}
+
 bs_status bs_check_pool(const bs_op_info *op, const bs_value *values, bs_error *err)
 {
     const int in_at = bs_arg_position(op, "inputs");

@@ -215,6 +215,14 @@ static void run(bs_handler *h, bs_op_id id, const bs_operands *operands)
           (bs_handler * h, bs_a_ a, bs_a_ b, bs_a_ c, bs_a_ d, bs_a_ e, bs_a_ f,                   \
            const bs_window *w),                                                                    \
           .array = {a, b, c, d, e, f}, .window = *w)
+#define ENTRY_A4IW(op)                                                                             \
+    ENTRY(op, (bs_handler * h, bs_a_ a, bs_a_ b, bs_a_ c, bs_a_ d, int i, const bs_window *w),     \
+          .array = {a, b, c, d}, .integer = {i}, .window = *w)
+#define ENTRY_A7IW(op)                                                                             \
+    ENTRY(op,                                                                                      \
+          (bs_handler * h, bs_a_ a, bs_a_ b, bs_a_ c, bs_a_ d, bs_a_ e, bs_a_ f, bs_a_ g, int i,   \
+           const bs_window *w),                                                                    \
+          .array = {a, b, c, d, e, f, g}, .integer = {i}, .window = *w)
 #define ENTRY_S3A4(op)                                                                             \
     ENTRY(op, (bs_handler * h, double s, double t, double u, bs_a_ a, bs_a_ b, bs_a_ c, bs_a_ d),  \
           .array = {a, b, c, d}, .number = {s, t, u})

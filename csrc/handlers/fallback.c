@@ -17,6 +17,29 @@ void bs_fallback_linear_act(bs_handler *h, bs_a_ x, bs_a_ w, bs_a_ bias, bs_a_ y
     bs_activate(h, activation, y, y);
 }
 
+void bs_fallback_conv2d_forward_act(bs_handler *h, bs_a_ inputs, bs_a_ weights, bs_a_ bias,
+                                    bs_a_ outputs, int activation, const bs_window *w)
+{
+    bs_conv2d_forward_batch(h, inputs, weights, bias, outputs, w);
+    bs_activate(h, activation, outputs, outputs);
+}
+
+void bs_fallback_conv2d_backward_act(bs_handler *h, bs_a_ inputs, bs_a_ weights, bs_a_ outputs,
+                                     bs_a_ in_deltas, bs_a_ out_deltas, bs_a_ weight_deltas,
+                                     bs_a_ bias_deltas, int activation, const bs_window *w)
+{
+    bs_activate_deriv(h, activation, outputs, out_deltas, out_deltas);
+    bs_conv2d_backward_batch(h, inputs, weights, in_deltas, out_deltas, weight_deltas, bias_deltas,
+                             w);
+}
+
+void bs_fallback_maxpool2d_backward_set(bs_handler *h, bs_a_ inputs, bs_a_ outputs, bs_a_ argmax,
+                                        bs_a_ in_deltas, bs_a_ out_deltas, const bs_window *w)
+{
+    bs_fill(h, in_deltas, 0);
+    bs_maxpool2d_backward_batch(h, inputs, outputs, argmax, in_deltas, out_deltas, w);
+}
+
 static bs_array as_matrix(const bs_array *a) /* (..., C) -> (rows, C) */
 {
     return bs_matrix(a, a->ndim - 1);

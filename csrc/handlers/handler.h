@@ -47,6 +47,10 @@ typedef void bs_op_AAAAAW(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ c, bs_a_ d, bs_
                           const bs_window *w);
 typedef void bs_op_AAAAAAW(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ c, bs_a_ d, bs_a_ e, bs_a_ f,
                            const bs_window *w);
+typedef void bs_op_A4IW(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ c, bs_a_ d, int i,
+                        const bs_window *w);
+typedef void bs_op_A7IW(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ c, bs_a_ d, bs_a_ e, bs_a_ f,
+                        bs_a_ g, int i, const bs_window *w);
 typedef void bs_op_S3A4(bs_handler *h, double s, double t, double u, bs_a_ a, bs_a_ b, bs_a_ c,
                         bs_a_ d);
 typedef void bs_op_S4A4(bs_handler *h, double s, double t, double u, double v, bs_a_ a, bs_a_ b,
@@ -205,6 +209,13 @@ bs_block *bs_scratch_block(const bs_handler *h, const void *data); /* that data 
 #define BS_FWD_AAAAAAW(n)                                                                          \
     static inline void bs_##n(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ c, bs_a_ d, bs_a_ e, bs_a_ f, \
                               const bs_window *w) BS_CALL_(n, a, b, c, d, e, f, w)
+#define BS_FWD_A4IW(n)                                                                             \
+    static inline void bs_##n(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ c, bs_a_ d, int i,            \
+                              const bs_window *w) BS_CALL_(n, a, b, c, d, i, w)
+#define BS_FWD_A7IW(n)                                                                             \
+    static inline void bs_##n(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ c, bs_a_ d, bs_a_ e, bs_a_ f, \
+                              bs_a_ g, int i, const bs_window *w)                                  \
+        BS_CALL_(n, a, b, c, d, e, f, g, i, w)
 #define BS_FWD_S3A4(op)                                                                            \
     static inline void bs_##op(bs_handler *h, double s, double t, double u, bs_a_ a, bs_a_ b,      \
                                bs_a_ c, bs_a_ d) BS_CALL_(op, s, t, u, a, b, c, d)

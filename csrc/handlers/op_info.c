@@ -95,6 +95,8 @@ void bs_values_of(bs_value *values, const bs_op_info *op, const bs_operands *ope
 #define CALL_AAAAW(f)   f(h, ARRAYS_4, &x.window)
 #define CALL_AAAAAW(f)  f(h, ARRAYS_4, x.array[4], &x.window)
 #define CALL_AAAAAAW(f) f(h, ARRAYS_4, x.array[4], x.array[5], &x.window)
+#define CALL_A4IW(f)    f(h, ARRAYS_4, x.integer[0], &x.window)
+#define CALL_A7IW(f)    f(h, ARRAYS_4, x.array[4], x.array[5], x.array[6], x.integer[0], &x.window)
 #define NUMBERS_3       x.number[0], x.number[1], x.number[2]
 #define CALL_S3A4(f)    f(h, NUMBERS_3, ARRAYS_4)
 #define CALL_S4A4(f)    f(h, NUMBERS_3, x.number[3], ARRAYS_4)

@@ -41,8 +41,7 @@ static void forward(bs_handler *h, const void *state, const bs_io *io)
     const convolution2d *self = state;
     const bs_window win = bs_window_of(&self->window);
     const bs_array x = bs_images(&io->in[X]), y = bs_images(&io->out[Y]);
-    bs_conv2d_forward_batch(h, &x, &io->param[W], &io->param[BIAS], &y, &win);
-    bs_activate(h, self->activation, &y, &y);
+    bs_conv2d_forward_act(h, &x, &io->param[W], &io->param[BIAS], &y, self->activation, &win);
 }
 
 static void backward(bs_handler *h, const void *state, const bs_io *io)
@@ -57,13 +56,13 @@ static void backward(bs_handler *h, const void *state, const bs_io *io)
     if (io->d_in_write[X] == BS_SKIP)
         dx.data = NULL; /* the operation leaves it out */
     bs_put_nothing(h, io->d_in_write[X], &dx);
-    bs_activate_deriv(h, self->activation, &y, &dy, &dy);
 
     /* the operation sets the gradients, so those to be added come by way of scratch */
     const bs_array part_w = io->d_param_write[W] == BS_ADD ? bs_scratch_like(h, dw) : *dw;
     const bs_array part_bias = io->d_param_write[BIAS] == BS_ADD ? bs_scratch_like(h, dbias)
                                                                  : *dbias;
-    bs_conv2d_backward_batch(h, &x, &io->param[W], &dx, &dy, &part_w, &part_bias, &win);
+    bs_conv2d_backward_act(h, &x, &io->param[W], &y, &dx, &dy, &part_w, &part_bias,
+                           self->activation, &win);
     if (io->d_param_write[W] == BS_ADD)
         bs_add_tt(h, &part_w, dw, dw);
     if (io->d_param_write[BIAS] == BS_ADD)

@@ -144,6 +144,16 @@ void bs_put_column_sums(bs_handler *h, bs_write write, const bs_array *a, const 
     }
 }
 
+void bs_put_maxpool_backward(bs_handler *h, bs_write write, const bs_array *x, const bs_array *y,
+                             const bs_array *argmax, const bs_array *dy, const bs_array *out,
+                             const bs_window *window)
+{
+    if (write == BS_SET)
+        bs_maxpool2d_backward_set(h, x, y, argmax, out, dy, window);
+    else if (write == BS_ADD)
+        bs_maxpool2d_backward_batch(h, x, y, argmax, out, dy, window);
+}
+
 void bs_put_nothing(bs_handler *h, bs_write write, const bs_array *out)
 {
     if (write == BS_SET)

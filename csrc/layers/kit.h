@@ -52,6 +52,11 @@ void bs_put_dot(bs_handler *h, bs_write write, const bs_array *a, int trans_a, c
 void bs_put_column_sums(bs_handler *h, bs_write write, const bs_array *a,
                         const bs_array *out); /* sum over rows */
 
+/* out: deltas of the inputs x of a max pooling, from dy of its outputs y */
+void bs_put_maxpool_backward(bs_handler *h, bs_write write, const bs_array *x, const bs_array *y,
+                             const bs_array *argmax, const bs_array *dy, const bs_array *out,
+                             const bs_window *window);
+
 /* Makes `out` ready for operations that add: SET zeroes it. */
 void bs_put_nothing(bs_handler *h, bs_write write, const bs_array *out);
 

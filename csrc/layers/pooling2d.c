@@ -52,11 +52,11 @@ static void backward(bs_handler *h, const void *state, const bs_io *io)
     const bs_array y = bs_images(&io->out[Y]), dy = bs_images(&io->d_out[Y]);
     if (io->d_in_write[X] == BS_SKIP)
         return;
-    bs_put_nothing(h, io->d_in_write[X], &dx);
     if (self->type == MAX) {
         const bs_array argmax = bs_images(&io->inner[ARGMAX]);
-        bs_maxpool2d_backward_batch(h, &x, &y, &argmax, &dx, &dy, &win);
+        bs_put_maxpool_backward(h, io->d_in_write[X], &x, &y, &argmax, &dy, &dx, &win);
     } else {
+        bs_put_nothing(h, io->d_in_write[X], &dx);
         bs_avgpool2d_backward_batch(h, &x, &y, &dx, &dy, &win);
     }
 }

@@ -205,11 +205,17 @@ BS_TEST(op_call_by_values)
 /* ---- fusions ---- */
 
 enum { ROWS = 37, COLS = 23, DEPTH = 41, BATCH = 5, CELLS = 7 };
+enum { SIDE = 6, CHANNELS = 3, FILTERS = 4 };
 
 typedef struct fusion_data {
     double x[ROWS * DEPTH], w[COLS * DEPTH], bias[COLS], y[ROWS * COLS], p[ROWS * COLS], loss[ROWS],
         targets[ROWS];
     double cells[BATCH * CELLS * 120];
+    double images[BATCH * SIDE * SIDE * CHANNELS], maps[BATCH * SIDE * SIDE * FILTERS],
+        window[FILTERS * 3 * 3 * CHANNELS];
+    double d_images[BATCH * SIDE * SIDE * CHANNELS], d_maps[BATCH * SIDE * SIDE * FILTERS],
+        d_window[FILTERS * 3 * 3 * CHANNELS], d_bias[FILTERS];
+    double pooled[BATCH * SIDE * SIDE * FILTERS], argmax[BATCH * SIDE * SIDE * FILTERS];
 } fusion_data;
 
 static void fill_data(fusion_data *d)
@@ -260,6 +266,26 @@ static void run_steps(fixture *f, fusion_data *d, int activation)
     bs_mult_sum_add_mm(&f->h, &c[2], &c[6], &b);
 }
 
+/* A convolution of 3 x 3 with its activation, and max pooling behind it. */
+static void run_convolution(fixture *f, fusion_data *d, int activation)
+{
+    const bs_window w = {.rows = 3, .cols = 3, .stride_rows = 1, .stride_cols = 1, .padding = 1};
+    const bs_array x = bs_array_packed(d->images, BS_F64, 4,
+                                       (const int64_t[]){BATCH, SIDE, SIDE, CHANNELS}),
+                   y = bs_array_packed(d->maps, BS_F64, 4,
+                                       (const int64_t[]){BATCH, SIDE, SIDE, FILTERS}),
+                   k = bs_array_packed(d->window, BS_F64, 4,
+                                       (const int64_t[]){FILTERS, 3, 3, CHANNELS}),
+                   bias = bs_array_packed(d->bias, BS_F64, 1, (const int64_t[]){FILTERS});
+    bs_array dx = x, dy = y, dk = k, dbias = bias, pooled = y, argmax = y;
+    dx.data = d->d_images, dy.data = d->d_maps, dk.data = d->d_window, dbias.data = d->d_bias;
+    pooled.data = d->pooled, argmax.data = d->argmax;
+    bs_conv2d_forward_act(&f->h, &x, &k, &bias, &y, activation, &w);
+    bs_maxpool2d_forward_batch(&f->h, &y, &pooled, &argmax, &w);
+    bs_maxpool2d_backward_set(&f->h, &y, &pooled, &argmax, &dy, &pooled, &w);
+    bs_conv2d_backward_act(&f->h, &x, &k, &y, &dx, &dy, &dk, &dbias, activation, &w);
+}
+
 /* Every fusion once, with the operations of the handle's table. */
 static void run_fusions(fixture *f, fusion_data *d)
 {
@@ -275,6 +301,7 @@ static void run_fusions(fixture *f, fusion_data *d)
     f->stream.draw = 5;
     for (int activation = 0; activation < BS_N_ACTIVATIONS; activation++) {
         bs_linear_act(&f->h, &x, &w, &bias, &y, activation);
+        run_convolution(f, d, activation);
         run_steps(f, d, activation);
     }
     bs_softmax_ce(&f->h, &y, &targets, &p, &loss);

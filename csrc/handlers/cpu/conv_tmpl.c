@@ -2,9 +2,10 @@
  * weights[f, i, j, c] * inputs[n, y*sy + i - p, x*sx + j - p, c].
  *
  * For one line i of the window, the kw*C inputs of a pixel follow each other in a zero-padded copy
- * of the image. So a group of MR pixels times NR filters is one register tile with kh segments of
- * kw*C, and no matrix of windows is ever written. A task is a band of output lines of one image;
- * its copy of the input lines is in the scratch of its thread. */
+ * of the image. So some neighbouring pixels times NR filters are one register tile
+ * (conv_tile_tmpl.c) with kh segments of kw*C, and no matrix of windows is ever written. A task is
+ * a band of output lines of one image; its copy of the input lines is in the scratch of its thread.
+ * The activation follows line by line, while they are in the cache. */
 #include "handlers/cpu/images.h"
 
 enum { MIN_BANDS = 16 }; /* in a batch, where the images have so many lines */
@@ -17,31 +18,38 @@ typedef struct conv_job {
     int64_t copy_size;
 } conv_job;
 
-/* All pixels of a band for one panel of output channels. */
+static void activate_line(bs_activation activation, const conv_line *l)
+{
+    const int whole = l->channels == l->out_pixel; /* the line is one run */
+    const int64_t runs = whole ? 1 : l->pixels;
+    if (activation == BS_LINEAR)
+        return;
+    for (int64_t run = 0; run < runs; run++)
+        K(activate_row)
+    (activation, l->out + run * l->out_pixel, whole ? l->pixels * l->channels : l->channels);
+}
+
+/* The lines of a band for one panel of output channels. */
 static void band_panel(const conv_job *j, int64_t n, int64_t first, int64_t lines, const real *copy,
                        int64_t panel)
 {
     const correlation *c = j->c;
-    const int64_t span = c->kw * c->in.c;
-    const tile_loop loop = {.segments = c->kh,
-                            .length = span,
-                            .a_step = 1,
-                            .a_jump = j->line,
-                            .b_step = NR,
-                            .b_jump = span * NR};
-    const real *weights = c->weights + panel * c->kh * span * NR,
-               *start = c->start ? c->start + panel * NR : NULL;
-    const int64_t pixels = lines * c->out.w, cols = min64(NR, c->out.c - panel * NR);
-    int64_t row = 0, col = 0;
-    for (int64_t pixel = 0; pixel < pixels; pixel += MR) {
-        tile_rows rows = {.n = (int)min64(MR, pixels - pixel)};
-        for (int r = 0; r < rows.n; r++) {
-            rows.a[r] = copy + row * c->stride_rows * j->line + col * c->stride_cols * c->in.c;
-            rows.out[r] = pixel_at(&c->out, n, first + row, col) + panel * NR;
-            if (++col == c->out.w)
-                col = 0, row++;
-        }
-        K(tile)(&loop, &rows, weights, cols, start, c->add);
+    const int64_t length = c->kw * c->in.c, at = panel * NR;
+    conv_line l = {.weights = c->weights + at * c->kh * length,
+                   .start = c->start ? c->start + at : NULL,
+                   .pixels = c->out.w,
+                   .channels = min64(NR, c->out.c - at),
+                   .segments = c->kh,
+                   .length = length,
+                   .in_pixel = c->stride_cols * c->in.c,
+                   .in_line = j->line,
+                   .out_pixel = c->out.pixel,
+                   .add = c->add};
+    for (int64_t line = 0; line < lines; line++) {
+        l.in = copy + line * c->stride_rows * j->line;
+        l.out = pixel_at(&c->out, n, first + line, 0) + at;
+        K(conv_line)(&l);
+        activate_line(c->activation, &l);
     }
 }
 
@@ -51,6 +59,8 @@ static void band_task(void *context, int64_t task, int thread)
     const correlation *c = j->c;
     const int64_t n = task / j->bands, first = task % j->bands * j->band;
     const int64_t lines = min64(j->band, c->out.h - first);
+    if (c->done && c->done[n])
+        return;
     real *copy = j->copies + thread * j->copy_size;
     copy_padded(&c->in, n, first * c->stride_rows, (lines - 1) * c->stride_rows + c->kh,
                 c->pad_rows, c->pad_cols, copy);
@@ -91,8 +101,8 @@ static int pack_weights(bs_handler *h, correlation *c, bs_a_ weights, bs_a_ bias
     return 1;
 }
 
-void K(conv2d_forward_batch)(bs_handler *h, bs_a_ inputs, bs_a_ weights, bs_a_ bias, bs_a_ outputs,
-                             const bs_window *w)
+void K(conv2d_forward_act)(bs_handler *h, bs_a_ inputs, bs_a_ weights, bs_a_ bias, bs_a_ outputs,
+                           int activation, const bs_window *w)
 {
     const bs_mark mark = bs_scratch_mark(h);
     correlation c = {.in = images_of(inputs),
@@ -102,8 +112,15 @@ void K(conv2d_forward_batch)(bs_handler *h, bs_a_ inputs, bs_a_ weights, bs_a_ b
                      .pad_rows = w->padding,
                      .pad_cols = w->padding,
                      .stride_rows = w->stride_rows,
-                     .stride_cols = w->stride_cols};
+                     .stride_cols = w->stride_cols,
+                     .activation = (bs_activation)activation};
     if (bs_count(outputs) && pack_weights(h, &c, weights, bias))
         K(correlate)(h, &c);
     bs_scratch_release(h, mark);
+}
+
+void K(conv2d_forward_batch)(bs_handler *h, bs_a_ inputs, bs_a_ weights, bs_a_ bias, bs_a_ outputs,
+                             const bs_window *w)
+{
+    K(conv2d_forward_act)(h, inputs, weights, bias, outputs, BS_LINEAR, w);
 }

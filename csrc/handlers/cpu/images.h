@@ -61,16 +61,33 @@ static inline int64_t aligned_count(int64_t n)
     return div_up(n, unit) * unit;
 }
 
+/* ---- correlation, the core of both directions of a convolution ---- */
+
 /* out[n, y, x, :] = (or +=) start + sum over i, j of weights[i, j] in[n, y*stride_rows + i -
- * pad_rows, x*stride_cols + j - pad_cols, :], the core of both directions of a convolution. */
+ * pad_rows, x*stride_cols + j - pad_cols, :], then the activation. */
 typedef struct correlation {
     images in, out;
     int64_t kh, kw, pad_rows, pad_cols, stride_rows, stride_cols;
     const real *weights; /* panels of NR of out.c channels: panels x (kh, kw, in.c) x NR */
     const real *start;   /* panels x NR, or NULL for 0 */
     int add;
+    bs_activation activation;
+    const unsigned char *done; /* marks images that are left out; or NULL */
 } correlation;
 
 void K(correlate)(bs_handler *h, const correlation *c);
+
+/* One line of the output for one panel of channels (conv_tile_tmpl.c): for each pixel, `segments`
+ * of `length` inputs times as many rows of NR weights. */
+typedef struct conv_line {
+    const real *in, *weights, *start; /* of the first pixel; start may be NULL for 0 */
+    real *out;
+    int64_t pixels, channels; /* channels <= NR */
+    int64_t segments, length;
+    int64_t in_pixel, in_line, out_pixel; /* from one to the next */
+    int add;                              /* what out holds is added */
+} conv_line;
+
+void K(conv_line)(const conv_line *l);
 
 #endif

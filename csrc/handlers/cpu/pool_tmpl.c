@@ -6,10 +6,14 @@
  * a pixel. */
 #include "handlers/cpu/images.h"
 
+enum { MANY_IMAGES = 16 }; /* with fewer, the channels are cut as well */
+
 typedef struct pool_job {
     images in, out, argmax; /* backward: deltas */
     bs_window w;
-    int64_t lowest; /* image with a wrong argmax */
+    int64_t blocks, block; /* of the channels, backward */
+    int set;               /* in_deltas are set, not added to */
+    int64_t lowest;        /* image with a wrong argmax */
 } pool_job;
 
 typedef struct clipped {
@@ -40,25 +44,59 @@ static void each_line(row_job_function *f, pool_job *j)
 
 /* ---- max ---- */
 
-static void max_pixel(const pool_job *j, int64_t n, const clipped *k, real *out, real *argmax)
+static vec choose(lanes which, vec a, vec b)
 {
-    const int channels =
-        (int)j->in.c; /* an int, so that its conversion to real is a vector instruction */
-    for (int c = 0; c < channels; c++)
-        out[c] = 0, argmax[c] = -1;
-    for (int64_t y = k->top; y < k->bottom; y++)
-        for (int64_t x = k->left; x < k->right; x++) {
-            const real *v = pixel_at(&j->in, n, y, x);
-            const real place = (real)((y * j->in.w + x) * channels);
-            BS_IVDEP
-            for (int c = 0; c < channels; c++) {
-                const int larger = !(v[c] <= out[c]) & (out[c] == out[c]),
-                          take = (argmax[c] < 0) | larger;
-                const real here = place + (real)c;
-                out[c] = take ? v[c] : out[c];
-                argmax[c] = take ? here : argmax[c];
-            }
+    return (vec)((which & (lanes)a) | (~which & (lanes)b));
+}
+
+/* n channels from x on, of a vector; `rest` in the others. */
+static inline vec load(const real *x, int64_t n, real rest)
+{
+    real out[VEC];
+    if (n >= VEC)
+        return *(const vec *)x;
+    for (int64_t i = 0; i < VEC; i++)
+        out[i] = i < n ? x[i] : rest;
+    return *(const vec *)out;
+}
+
+static inline void store(real *x, int64_t n, vec value)
+{
+    if (n >= VEC)
+        *(vec *)x = value;
+    else
+        memcpy(x, &value, (size_t)n * sizeof(real));
+}
+
+/* What argmax is for the channels from c on of a pixel. Their places in the next pixel of the line
+ * are in.c further. */
+static vec places(const pool_job *j, int64_t y, int64_t x, int64_t c)
+{
+    static const real number[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    return *(const vec *)number + (real)((y * j->in.w + x) * j->in.c + c);
+}
+
+/* A vector of channels of one window that has a pixel. */
+static void max_channels(const pool_job *j, int64_t n, const clipped *k, int64_t c, real *out,
+                         real *argmax)
+{
+    const int64_t left = j->in.c - c;
+    vec best = load(pixel_at(&j->in, n, k->top, k->left) + c, left, 0),
+        place = places(j, k->top, k->left, c);
+    for (int64_t y = k->top; y < k->bottom; y++) {
+        const real *x = pixel_at(&j->in, n, y, k->left) + c;
+        vec here = places(j, y, k->left, c);
+        for (int64_t i = k->left; i < k->right; i++) {
+            const vec v = load(x, left, 0);
+            const lanes larger = ~(v <= best) & (best == best);
+            best = choose(larger, v, best);
+            place = choose(larger, here, place);
+            x += j->in.pixel;
+            here += (real)j->in.c;
         }
+    }
+    store(out + c, left, best);
+    store(argmax + c, left, place);
 }
 
 static void max_line(void *job, int64_t line)
@@ -67,7 +105,11 @@ static void max_line(void *job, int64_t line)
     const int64_t n = line / j->out.h, row = line % j->out.h;
     for (int64_t col = 0; col < j->out.w; col++) {
         const clipped k = clip_window(j, row, col);
-        max_pixel(j, n, &k, pixel_at(&j->out, n, row, col), pixel_at(&j->argmax, n, row, col));
+        real *out = pixel_at(&j->out, n, row, col), *argmax = pixel_at(&j->argmax, n, row, col);
+        for (int64_t c = 0; c < j->in.c && pixels_in(&k); c += VEC)
+            max_channels(j, n, &k, c, out, argmax);
+        for (int64_t c = 0; c < j->in.c && !pixels_in(&k); c++)
+            out[c] = 0, argmax[c] = -1;
     }
 }
 
@@ -80,49 +122,91 @@ void K(maxpool2d_forward_batch)(bs_handler *h, bs_a_ inputs, bs_a_ outputs, bs_a
     each_line(max_line, &j);
 }
 
-/* The element at `place`, counted as argmax does, of image n. */
-static real *element_at(const images *x, int64_t n, int64_t place)
+/* Adds what a vector of channels of one window has to pass on. Returns the channels whose argmax is
+ * no place in the window. */
+BS_INLINE lanes pass_on(const pool_job *j, int64_t n, int64_t row, int64_t col, int64_t c)
 {
-    if (x->pixel == x->c && x->line == x->w * x->c)
-        return x->data + n * x->image + place;
-    const int64_t pixel = place / x->c;
-    return pixel_at(x, n, pixel / x->w, pixel % x->w) + place % x->c;
-}
-
-static void max_back_image(void *job, int64_t n)
-{
-    pool_job *j = job;
-    const int64_t size = j->in.h * j->in.w * j->in.c;
-    for (int64_t row = 0; row < j->out.h; row++)
-        for (int64_t col = 0; col < j->out.w; col++) {
-            const real *d = pixel_at(&j->out, n, row, col),
-                       *argmax = pixel_at(&j->argmax, n, row, col);
-            for (int64_t c = 0; c < j->out.c; c++) {
-                if (argmax[c] == -1)
-                    continue;
-                if (!is_id(argmax[c], size)) {
-                    note_row(&j->lowest, n);
-                    continue;
-                }
-                *element_at(&j->in, n, (int64_t)argmax[c]) += d[c];
-            }
+    const clipped k = clip_window(j, row, col);
+    const int64_t left = j->in.c - c;
+    const vec d = load(pixel_at(&j->out, n, row, col) + c, left, 0),
+              argmax = load(pixel_at(&j->argmax, n, row, col) + c, left, -1);
+    lanes known = argmax == -1;
+    for (int64_t y = k.top; y < k.bottom; y++) {
+        real *to = pixel_at(&j->in, n, y, k.left) + c;
+        vec here = places(j, y, k.left, c);
+        for (int64_t i = k.left; i < k.right; i++) {
+            const lanes chosen = argmax == here;
+            store(to, left, load(to, left, 0) + (vec)(chosen & (lanes)d));
+            known |= chosen;
+            to += j->in.pixel;
+            here += (real)j->in.c;
         }
+    }
+    return ~known;
 }
 
-void K(maxpool2d_backward_batch)(bs_handler *h, bs_a_ inputs, bs_a_ outputs, bs_a_ argmax,
-                                 bs_a_ in_deltas, bs_a_ out_deltas, const bs_window *w)
+BS_INLINE void zero_channels(const pool_job *j, int64_t n, int64_t c, int64_t end)
+{
+    for (int64_t y = 0; y < j->in.h; y++) {
+        real *line = pixel_at(&j->in, n, y, 0);
+        if (end - c == j->in.pixel)
+            memset(line, 0, (size_t)(j->in.w * j->in.c) * sizeof(real));
+        else
+            for (int64_t x = 0; x < j->in.w; x++)
+                memset(line + x * j->in.pixel + c, 0, (size_t)(end - c) * sizeof(real));
+    }
+}
+
+/* A block of channels of an image: job n * blocks + block. */
+static void max_back(void *job, int64_t at)
+{
+    pool_job *shared = job;
+    const pool_job j = *shared; /* a copy that no store can change, so it stays in registers */
+    const int64_t n = at / j.blocks, start = at % j.blocks * j.block,
+                  end = min64(start + j.block, j.in.c);
+    lanes wrong = {0};
+    if (j.set)
+        zero_channels(&j, n, start, end);
+    for (int64_t row = 0; row < j.out.h; row++)
+        for (int64_t col = 0; col < j.out.w; col++)
+            for (int64_t c = start; c < end; c += VEC)
+                wrong |= pass_on(&j, n, row, col, c);
+    for (int i = 0; i < VEC; i++)
+        if (wrong[i])
+            note_row(&shared->lowest, n);
+}
+
+static void max_backward(bs_handler *h, const char *op, bs_a_ argmax, bs_a_ in_deltas,
+                         bs_a_ out_deltas, const bs_window *w, int set)
 {
     pool_job j = {.in = images_of(in_deltas),
                   .out = images_of(out_deltas),
                   .argmax = images_of(argmax),
                   .w = *w,
+                  .set = set,
                   .lowest = INT64_MAX};
-    (void)inputs, (void)outputs;
-    K(each_row)(max_back_image, &j, j.out.n, 4 * j.out.h * j.out.w * j.out.c);
+    j.block = j.in.n < MANY_IMAGES ? VEC : j.in.c;
+    j.blocks = div_up(j.in.c, j.block);
+    const int64_t cost = j.in.h * j.in.w + j.out.h * j.out.w * w->rows * w->cols;
+    K(each_row)(max_back, &j, j.out.n * j.blocks, cost * j.block);
     if (j.lowest != INT64_MAX)
         bs_fail(&h->error, BS_INDEX,
-                "maxpool2d_backward_batch: argmax of image %lld is out of range [-1, %lld)",
-                (long long)j.lowest, (long long)(j.in.h * j.in.w * j.in.c));
+                "%s: argmax of image %lld is neither -1 nor a place in its window", op,
+                (long long)j.lowest);
+}
+
+void K(maxpool2d_backward_batch)(bs_handler *h, bs_a_ inputs, bs_a_ outputs, bs_a_ argmax,
+                                 bs_a_ in_deltas, bs_a_ out_deltas, const bs_window *w)
+{
+    (void)inputs, (void)outputs;
+    max_backward(h, "maxpool2d_backward_batch", argmax, in_deltas, out_deltas, w, 0);
+}
+
+void K(maxpool2d_backward_set)(bs_handler *h, bs_a_ inputs, bs_a_ outputs, bs_a_ argmax,
+                               bs_a_ in_deltas, bs_a_ out_deltas, const bs_window *w)
+{
+    (void)inputs, (void)outputs;
+    max_backward(h, "maxpool2d_backward_set", argmax, in_deltas, out_deltas, w, 1);
 }
 
 /* ---- mean ---- */

@@ -12,12 +12,14 @@
 
 #if BS_REAL_BITS == 32
 typedef float real;
+typedef int32_t real_int; /* of the same size */
 typedef uint32_t real_bits;
 #define BS_REAL_NAME  f32
 #define REAL(x)       x##f    /* a literal */
 #define REAL_FN(name) name##f /* a function of math.h */
 #else
 typedef double real;
+typedef int64_t real_int;
 typedef uint64_t real_bits;
 #define BS_REAL_NAME  f64
 #define REAL(x)       x
@@ -39,6 +41,8 @@ enum { VEC = VEC_BYTES / sizeof(real) };
 
 typedef real vec __attribute__((vector_size(VEC_BYTES), aligned(sizeof(real)),
                                 may_alias)); /* for loads and stores anywhere */
+/* What comparisons of vectors give: all bits of a lane, or none. */
+typedef real_int lanes __attribute__((vector_size(VEC_BYTES)));
 
 /* The loop behind it has no dependence from one turn to the next: an output is no input, or the
  * very same view. */
@@ -49,6 +53,14 @@ typedef real vec __attribute__((vector_size(VEC_BYTES), aligned(sizeof(real)),
 #endif
 
 #define BS_INLINE static inline __attribute__((always_inline, unused))
+
+/* The loop behind it has a few turns, known to the compiler, and unrolls before arrays are looked
+ * at, so that those it indexes become registers. clang does so unless it is told to. */
+#if defined(__clang__)
+#define BS_UNROLL
+#else
+#define BS_UNROLL _Pragma("GCC unroll 16")
+#endif
 
 static inline int64_t min64(int64_t a, int64_t b)
 {

@@ -11,6 +11,9 @@ void K(fill_table)(bs_device *device)
 #define BS_OP(name, need, rule, signature, arguments, formula) FILL_##need(name)
 #include "handlers/ops.def"
     ops->linear_act = K(linear_act);
+    ops->conv2d_forward_act = K(conv2d_forward_act);
+    ops->conv2d_backward_act = K(conv2d_backward_act);
+    ops->maxpool2d_backward_set = K(maxpool2d_backward_set);
     ops->softmax_ce = K(softmax_ce);
     ops->softmax_ce_deriv = K(softmax_ce_deriv);
     ops->embed = K(embed);

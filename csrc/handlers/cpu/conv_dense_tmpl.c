@@ -1,0 +1,181 @@
+/* conv_dense_tmpl.c - convolution backward where the deltas are dense.
+ *
+ * weight_deltas: FILTERS filters times a group of vectors of the window stay in registers over all
+ * pixels of a group of images. in_deltas, if the stride is 1 and the channels fill a vector: a
+ * correlation of the padded out_deltas with the window turned by 180 degrees. Else MR pixels times
+ * NR values of a line of the window are added to a padded image; with few channels this wastes
+ * less. */
+#include "handlers/cpu/conv_backward.h"
+
+/* ---- weight_deltas ---- */
+
+#if defined(__AVX512F__)
+enum { FILTERS = 4 };
+#else
+enum { FILTERS = 2 }; /* half as many registers */
+#endif
+
+/* `vectors` is a literal in every call, so that `sum` becomes registers. Behind the last filter
+ * the last one is computed again. */
+BS_INLINE void weight_tile(const int vectors, const conv_back *c, const image_group *g,
+                           int64_t filter, int64_t filters, int64_t first, real *sums)
+{
+    const int64_t row = c->vectors * VEC, step = c->stride_cols * c->in.c;
+    int64_t place[FILTERS], offset[GROUP];
+    vec sum[FILTERS][GROUP];
+    BS_UNROLL
+    for (int f = 0; f < FILTERS; f++) {
+        place[f] = filter + min64(f, filters - 1);
+        for (int v = 0; v < vectors; v++)
+            sum[f][v] = *(const vec *)(sums + place[f] * row + (first + v) * VEC);
+    }
+    for (int v = 0; v < vectors; v++)
+        offset[v] = window_offset(c, first + v);
+    for (int64_t line = 0; line < g->n * c->d_out.h; line++) {
+        const int64_t n = line / c->d_out.h, y = line % c->d_out.h;
+        const real *x = g->copies + n * c->copy_size + y * c->stride_rows * c->line,
+                   *d = pixel_at(&c->d_out, g->first + n, y, 0);
+        for (int64_t col = 0; col < c->d_out.w; col++, x += step, d += c->d_out.pixel) {
+            vec in[GROUP];
+            for (int v = 0; v < vectors; v++)
+                in[v] = *(const vec *)(x + offset[v]);
+            BS_UNROLL
+            for (int f = 0; f < FILTERS; f++)
+                for (int v = 0; v < vectors; v++)
+                    sum[f][v] += d[place[f]] * in[v];
+        }
+    }
+    BS_UNROLL
+    for (int f = 0; f < FILTERS; f++)
+        for (int v = 0; v < vectors; v++)
+            *(vec *)(sums + place[f] * row + (first + v) * VEC) = sum[f][v];
+}
+
+void K(dense_weight_deltas)(const conv_back *c, const image_group *g, int64_t filter, int64_t end,
+                            real *sums)
+{
+    for (int64_t first = 0, n; first < c->vectors; first += n) {
+        n = group_size(c->vectors - first, GROUP);
+        for (int64_t f = filter; f < end; f += FILTERS) {
+            const int64_t filters = min64(FILTERS, end - f);
+            switch (n) {
+#define CASE(size)                                                                                 \
+    case size: weight_tile(size, c, g, f, filters, first, sums); break;
+                EACH_GROUP(CASE)
+            }
+        }
+    }
+}
+
+/* ---- in_deltas, by correlation ---- */
+
+static int can_correlate(const conv_back *c)
+{
+    return c->stride_rows == 1 && c->stride_cols == 1 && 2 * c->in.c >= VEC && c->padding < c->kh &&
+           c->padding < c->kw;
+}
+
+static void correlate_deltas(bs_handler *h, const conv_back *c, const bs_array *w,
+                             const unsigned char *done)
+{
+    const int64_t filters = c->d_out.c, channels = c->in.c, panels = div_up(channels, NR),
+                  window = c->kh * c->kw;
+    real *packed = bs_scratch_take(h, (size_t)(panels * window * filters * NR) * sizeof(real));
+    if (!packed)
+        return;
+    for (int64_t p = 0; p < panels; p++)
+        for (int64_t at = 0; at < window; at++)
+            K(pack_panel)
+    (packed + (p * window + at) * filters * NR,
+     (const real *)w->data + (window - 1 - at) * channels + p * NR, filters,
+     min64(NR, channels - p * NR), w->pitch, 1);
+    K(correlate)
+    (h, &(correlation){.in = c->d_out,
+                       .out = c->d_in,
+                       .kh = c->kh,
+                       .kw = c->kw,
+                       .pad_rows = c->kh - 1 - c->padding,
+                       .pad_cols = c->kw - 1 - c->padding,
+                       .stride_rows = 1,
+                       .stride_cols = 1,
+                       .weights = packed,
+                       .add = 1,
+                       .done = done});
+}
+
+/* ---- in_deltas, by adding ---- */
+
+typedef struct adding {
+    const conv_back *c;
+    const unsigned char *done;
+    const real *weights;  /* kh x panels x F x NR */
+    int64_t span, panels; /* kw * C, and panels of NR in it */
+    real *copies;         /* a padded image for each thread */
+} adding;
+
+/* Adds the products of all pixels with one panel of line i of the window. */
+static void add_panel(const adding *a, int64_t n, int64_t i, int64_t panel, real *copy)
+{
+    const conv_back *c = a->c;
+    const tile_loop loop = {.segments = 1, .length = c->d_out.c, .a_step = 1, .b_step = NR};
+    const real *weights = a->weights + (i * a->panels + panel) * c->d_out.c * NR;
+    const int64_t pixels = c->d_out.h * c->d_out.w, cols = min64(NR, a->span - panel * NR);
+    int64_t row = 0, col = 0;
+    for (int64_t pixel = 0; pixel < pixels; pixel += MR) {
+        tile_rows rows = {.n = (int)min64(MR, pixels - pixel)};
+        for (int r = 0; r < rows.n; r++) {
+            rows.a[r] = pixel_at(&c->d_out, n, row, col);
+            rows.out[r] = copy + (row * c->stride_rows + i) * c->line +
+                          col * c->stride_cols * c->in.c + panel * NR;
+            if (++col == c->d_out.w)
+                col = 0, row++;
+        }
+        K(tile)(&loop, &rows, weights, cols, NULL, 1);
+    }
+}
+
+static void add_task(void *context, int64_t n, int thread)
+{
+    const adding *a = context;
+    real *copy = a->copies + thread * a->c->copy_size;
+    if (a->done[n])
+        return;
+    memset(copy, 0, (size_t)a->c->copy_size * sizeof(real));
+    for (int64_t i = 0; i < a->c->kh; i++)
+        for (int64_t panel = 0; panel < a->panels; panel++)
+            add_panel(a, n, i, panel, copy);
+    add_padded(a->c, n, copy);
+}
+
+static void add_deltas(bs_handler *h, const conv_back *c, const bs_array *w,
+                       const unsigned char *done)
+{
+    const int64_t filters = c->d_out.c, span = c->kw * c->in.c, panels = div_up(span, NR);
+    real *packed = bs_scratch_take(h, (size_t)(c->kh * panels * filters * NR) * sizeof(real)),
+         *copies = bs_scratch_take(h, (size_t)(bs_num_threads() * c->copy_size) * sizeof(real));
+    if (!packed || !copies)
+        return;
+    for (int64_t i = 0; i < c->kh; i++)
+        for (int64_t p = 0; p < panels; p++)
+            K(pack_panel)
+    (packed + (i * panels + p) * filters * NR, (const real *)w->data + i * span + p * NR, filters,
+     min64(NR, span - p * NR), w->pitch, 1);
+    bs_parallel(c->in.n, add_task,
+                &(adding){.c = c,
+                          .done = done,
+                          .weights = packed,
+                          .span = span,
+                          .panels = panels,
+                          .copies = copies});
+}
+
+void K(dense_in_deltas)(bs_handler *h, const conv_back *c, bs_a_ weights, const unsigned char *done)
+{
+    const bs_mark mark = bs_scratch_mark(h);
+    const bs_array w_rows = with_rows(h, weights, 1), w = bs_matrix(&w_rows, 1);
+    if (w.data && can_correlate(c))
+        correlate_deltas(h, c, &w, done);
+    else if (w.data)
+        add_deltas(h, c, &w, done);
+    bs_scratch_release(h, mark);
+}
