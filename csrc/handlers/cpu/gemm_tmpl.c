@@ -1,17 +1,17 @@
 /* gemm_tmpl.c - out (+)= op(a) op(b), then bias and activation.
  *
- * plan_cut() is the one place that decides, by shape alone: tiny products run at once on the
- * caller; the others are cut into tiles of the output, and if these are few and k is large, k is
- * cut as well (then the parts are summed in order). A tile is computed on the thread that has it,
- * by the register tile over panels of op(b) packed in its scratch, or, if the product is large in
- * all directions, by BLAS. So the bits do not depend on the number of threads. */
+ * K(gemm) is the one place that decides, by shape alone (and for one-hot matrices by looking):
+ * products that need no preparation run at once (gemm_direct_tmpl.c); the others are cut into tiles
+ * of the output, and if these are few and k is large, k is cut as well (then the parts are summed
+ * in order). A tile is computed on the thread that has it, by the register tile over panels of
+ * op(b) packed in its scratch, or, if the product is large in all directions, by BLAS. So the bits
+ * do not depend on the number of threads. */
 #include <string.h>
 
 #include "handlers/cpu/blas.h"
 #include "handlers/cpu/kernels.h"
 
 enum {
-    TINY = 1 << 12,    /* multiplications below which nothing is worth its preparation */
     SERIAL = 1 << 17,  /* multiplications that one thread does sooner than the pool starts */
     PANEL_K = 1024,    /* most rows of a packed panel */
     TURNED_K = 256,    /* the same if op(a) is turned, so that its copy stays in the second cache */
@@ -22,8 +22,6 @@ enum {
     MANY_TILES = 32,   /* enough for any number of threads, so tiles may be larger than WORK asks */
     MIN_TILES = 8,     /* with fewer, k is cut too */
     MIN_K = 1024,      /* of a part */
-    FEW_ROWS = 2,      /* with so few, packing op(b) costs more than the product, */
-    FEW_TERMS = 4,     /* and with so short sums any preparation does */
     BLAS_MN = 256,     /* from as many rows and columns, */
     BLAS_K = 2048      /* and sums as long, a BLAS is faster than the register tile (measured) */
 };
@@ -49,16 +47,6 @@ typedef struct piece {
     int64_t out_pitch;
     int add;
 } piece;
-
-static const real *a_at(const product *p, int64_t i, int64_t k)
-{
-    return p->a + (p->transa ? k * p->a_pitch + i : i * p->a_pitch + k);
-}
-
-static const real *b_at(const product *p, int64_t k, int64_t j)
-{
-    return p->b + (p->transb ? j * p->b_pitch + k : k * p->b_pitch + j);
-}
 
 static void piece_by_blas(const bs_blas *blas, const product *p, const piece *q)
 {
@@ -130,19 +118,6 @@ static void piece_by_tiles(const product *p, const piece *q, real *scratch)
     }
 }
 
-/* ---- bias and activation on rows that are finished ---- */
-
-void K(finish_row)(const product *p, real *out, int64_t j, int64_t n)
-{
-    if (p->bias) {
-        const real *bias = p->bias + j;
-        BS_IVDEP
-        for (int64_t c = 0; c < n; c++)
-            out[c] += bias[c];
-    }
-    K(activate_row)(p->activation, out, n);
-}
-
 static void tile_task(void *context, int64_t task, int thread)
 {
     const gemm_job *g = context;
@@ -180,102 +155,6 @@ static void add_parts_row(void *context, int64_t row)
     K(finish_row)(p, out, 0, p->n);
 }
 
-/* ---- products without preparation ---- */
-
-static real dot(const real *a, int64_t a_step, const real *b, int64_t n)
-{
-    enum { LANES = 4 * VEC };
-    real lane[LANES] = {0}, sum = 0;
-    int64_t k = 0;
-    for (; k + LANES <= n; k += LANES)
-        for (int l = 0; l < LANES; l++)
-            lane[l] += a[(k + l) * a_step] * b[k + l];
-    for (; k < n; k++)
-        sum += a[k * a_step] * b[k];
-    for (int l = 0; l < LANES; l++)
-        sum += lane[l];
-    return sum;
-}
-
-static void tiny(const product *p)
-{
-    const int64_t a_step = p->transa ? p->a_pitch : 1;
-    for (int64_t i = 0; i < p->m; i++) {
-        const real *a = a_at(p, i, 0);
-        real *out = p->out + i * p->out_pitch;
-        if (!p->add)
-            memset(out, 0, (size_t)p->n * sizeof(real));
-        if (p->transb)
-            for (int64_t j = 0; j < p->n; j++)
-                out[j] += dot(a, a_step, b_at(p, 0, j), p->k);
-        for (int64_t k = 0; k < p->k && !p->transb; k++) {
-            const real x = a[k * a_step], *b = b_at(p, k, 0);
-            BS_IVDEP
-            for (int64_t j = 0; j < p->n; j++)
-                out[j] += x * b[j];
-        }
-        K(finish_row)(p, out, 0, p->n);
-    }
-}
-
-/* Column j of a product of few rows with a turned b: the columns are rows of b, each read once. */
-static void few_rows_column(void *context, int64_t j)
-{
-    const product *p = context;
-    for (int64_t i = 0; i < p->m; i++) {
-        real *out = p->out + i * p->out_pitch + j;
-        *out = (p->add ? *out : 0) +
-               dot(a_at(p, i, 0), p->transa ? p->a_pitch : 1, b_at(p, 0, j), p->k);
-    }
-}
-
-enum { STRIPE = 16 * VEC }; /* columns whose sums are on the stack */
-
-/* The same with b as it is: a stripe of columns, all rows of b. */
-static void few_rows_stripe(void *context, int64_t stripe)
-{
-    const product *p = context;
-    const int64_t j = stripe * STRIPE, n = min64(STRIPE, p->n - j),
-                  step = p->transa ? p->a_pitch : 1;
-    for (int64_t i = 0; i < p->m; i++) {
-        real sum[STRIPE] = {0}, *out = p->out + i * p->out_pitch + j;
-        const real *a = a_at(p, i, 0);
-        for (int64_t k = 0; k < p->k; k++) {
-            const real x = a[k * step], *b = b_at(p, k, j);
-            for (int64_t c = 0; c < n; c++)
-                sum[c] += x * b[c];
-        }
-        for (int64_t c = 0; c < n; c++)
-            out[c] = (p->add ? out[c] : 0) + sum[c];
-    }
-}
-
-static void few_rows(const product *p)
-{
-    product copy = *p;
-    if (p->transb)
-        K(each_row)(few_rows_column, &copy, p->n, p->m * p->k);
-    else
-        K(each_row)(few_rows_stripe, &copy, div_up(p->n, STRIPE), p->m * p->k * STRIPE);
-    for (int64_t i = 0; i < p->m; i++)
-        K(finish_row)(p, p->out + i * p->out_pitch, 0, p->n);
-}
-
-/* A row of a product with short sums and b as it is. */
-static void few_terms_row(void *context, int64_t i)
-{
-    const product *p = context;
-    real *out = p->out + i * p->out_pitch;
-    for (int64_t k = 0; k < p->k; k++) {
-        const real x = *a_at(p, i, k), *b = b_at(p, k, 0);
-        const int add = p->add || k > 0;
-        BS_IVDEP
-        for (int64_t j = 0; j < p->n; j++)
-            out[j] = (add ? out[j] : 0) + x * b[j];
-    }
-    K(finish_row)(p, out, 0, p->n);
-}
-
 /* ---- cutting ---- */
 
 static int64_t even_cut(int64_t n, int64_t most,
@@ -308,21 +187,8 @@ void K(gemm)(bs_handler *h, const product *p)
 {
     if (p->m == 0 || p->n == 0)
         return;
-    if (p->m * p->n * p->k <= TINY) {
-        tiny(p);
+    if (K(direct_product)(p) || K(one_hot_product)(h, p))
         return;
-    }
-    if (p->m <= FEW_ROWS) {
-        few_rows(p);
-        return;
-    }
-    if (K(one_hot_product)(h, p))
-        return;
-    if (p->k <= FEW_TERMS && !p->transb) {
-        product copy = *p;
-        K(each_row)(few_terms_row, &copy, p->m, p->n * p->k);
-        return;
-    }
     const bs_mark mark = bs_scratch_mark(h);
     gemm_job g = {.p = p};
     if (p->m >= BLAS_MN && p->n >= BLAS_MN && p->k >= BLAS_K)

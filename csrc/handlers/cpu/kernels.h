@@ -74,7 +74,21 @@ typedef struct product {
     bs_activation activation; /* applied last */
 } product;
 
+/* Elements of op(a) and op(b). */
+static inline const real *a_at(const product *p, int64_t i, int64_t k)
+{
+    return p->a + (p->transa ? k * p->a_pitch + i : i * p->a_pitch + k);
+}
+
+static inline const real *b_at(const product *p, int64_t k, int64_t j)
+{
+    return p->b + (p->transb ? j * p->b_pitch + k : k * p->b_pitch + j);
+}
+
 void K(gemm)(bs_handler *h, const product *p);
+
+/* Computes the product if it needs no preparation (gemm_direct_tmpl.c); else returns 0. */
+int K(direct_product)(const product *p);
 
 /* Computes the product if one matrix is one-hot (one_hot_tmpl.c) and that pays; else returns 0. */
 int K(one_hot_product)(bs_handler *h, const product *p);

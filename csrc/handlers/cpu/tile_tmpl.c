@@ -36,7 +36,7 @@ BS_INLINE void sum_tile(const int rows, const tile_loop *loop, const tile_rows *
               start_1 = start ? *(const vec *)(start + VEC) : zero;
     const real *a[MR];
     vec c[MR][2];
-#pragma GCC unroll 8
+    BS_UNROLL
     for (int i = 0; i < rows; i++) {
         a[i] = r->a[i < r->n ? i : 0]; /* rows that are not in use repeat the first one */
         c[i][0] = start_0, c[i][1] = start_1;
@@ -47,7 +47,7 @@ BS_INLINE void sum_tile(const int rows, const tile_loop *loop, const tile_rows *
         int64_t a_at = s * loop->a_jump;
         for (int64_t k = 0; k < loop->length; k++) {
             const vec b0 = *(const vec *)b_at, b1 = *(const vec *)(b_at + VEC);
-#pragma GCC unroll 8
+            BS_UNROLL
             for (int i = 0; i < rows; i++) {
                 c[i][0] += a[i][a_at] * b0;
                 c[i][1] += a[i][a_at] * b1;
@@ -56,7 +56,7 @@ BS_INLINE void sum_tile(const int rows, const tile_loop *loop, const tile_rows *
             b_at += b_step;
         }
     }
-#pragma GCC unroll 8
+    BS_UNROLL
     for (int i = 0; i < rows; i++)
         if (i < r->n)
             store_row(r->out[i], c[i][0], c[i][1], cols, add);
@@ -115,21 +115,21 @@ static void transpose_block(const real *from, int64_t pitch, real *to)
 static void transpose_block(const real *from, int64_t pitch, real *to)
 {
     vec row[VEC], turned[VEC];
-#pragma GCC unroll 16
+    BS_UNROLL
     for (int i = 0; i < VEC; i++)
         row[i] = *(const vec *)(from + i * pitch);
-#pragma GCC unroll 4
+    BS_UNROLL
     for (int round = 1; round < VEC; round *= 2) {
-#pragma GCC unroll 8
+        BS_UNROLL
         for (int i = 0; i < VEC / 2; i++) {
             turned[2 * i] = LOW(row[i], row[i + VEC / 2]);
             turned[2 * i + 1] = HIGH(row[i], row[i + VEC / 2]);
         }
-#pragma GCC unroll 16
+        BS_UNROLL
         for (int i = 0; i < VEC; i++)
             row[i] = turned[i];
     }
-#pragma GCC unroll 16
+    BS_UNROLL
     for (int i = 0; i < VEC; i++)
         *(vec *)(to + i * NR) = row[i];
 }
