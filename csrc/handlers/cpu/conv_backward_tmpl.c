@@ -241,7 +241,6 @@ static void backward(bs_handler *h, back_job *j, bs_a_ weights, bs_a_ weight_del
 {
     const conv_back *c = &j->c;
     const bs_array out = with_rows(h, weight_deltas, 1);
-    plan(j);
     if (!out.data || !take_scratch(h, j, weights))
         return;
     bs_parallel(j->parts * j->blocks, part_task, j);
@@ -274,6 +273,11 @@ void K(conv2d_backward_act)(bs_handler *h, bs_a_ inputs, bs_a_ weights, bs_a_ ou
     c->copy_size = aligned_count(c->lines * c->line + VEC); /* the last vector reads over the end */
     c->span_vectors = div_up(c->kw * c->in.c, VEC);
     c->vectors = c->kh * c->span_vectors;
+    plan(&j);
+    if (j.blocks > 1) { /* the rows of a task are too short for it */
+        bs_activate_deriv(h, activation, outputs, out_deltas, out_deltas);
+        c->activation = BS_LINEAR;
+    }
     backward(h, &j, weights, weight_deltas, bias_deltas);
     bs_scratch_release(h, mark);
 }
