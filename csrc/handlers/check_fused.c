@@ -106,17 +106,17 @@ bs_status bs_check_lstm(const bs_op_info *op, const bs_value *values, bs_error *
 /* The shape of an array of all steps; returns the number of dimensions. */
 static int steps_shape(const char *name, int64_t T, int64_t B, int64_t n, int64_t dim[3])
 {
-    const int is_gates = ends_in(name, "ga") || ends_in(name, "gb"), is_r = strcmp(name, "r") == 0;
-    const int64_t rows = is_r                          ? 4 * n
+    const int is_gates = ends_in(name, "ga") || ends_in(name, "gb");
+    const int64_t rows = strcmp(name, "r") == 0        ? 4 * n
                          : strcmp(name, "p") == 0      ? 3
                          : ends_in(name, "_before")    ? B
                          : strcmp(name, "timing") == 0 ? 1
-                                                       : 0;
+                                                       : -1;
     const int with_context = strcmp(name, "dca") == 0;
-    dim[0] = rows ? rows : T + with_context;
-    dim[1] = rows ? n : B;
+    dim[0] = rows >= 0 ? rows : T + with_context;
+    dim[1] = rows >= 0 ? n : B;
     dim[2] = is_gates ? 4 * n : n;
-    return rows ? 2 : 3;
+    return rows >= 0 ? 2 : 3;
 }
 
 bs_status bs_check_lstm_steps(const bs_op_info *op, const bs_value *values, bs_error *err)
@@ -124,6 +124,8 @@ bs_status bs_check_lstm_steps(const bs_op_info *op, const bs_value *values, bs_e
     const int cb_at = bs_arg_position(op, "cb");
     const int64_t *size = values[cb_at].array.dim;
     BS_TRY(bs_want_ndim(op, values, cb_at, 3, err));
+    if (size[0] < 1 || size[1] < 1)
+        return bs_bad_shape(op, values, cb_at, "at least one step of one sequence", err);
     for (int arg = 0; arg < op->n_args; arg++) {
         int64_t dim[3];
         const int ndim = steps_shape(op->args[arg].name, size[0], size[1], size[2], dim);

@@ -248,7 +248,7 @@ static void backward(bs_handler *h, back_job *j, bs_a_ weights, bs_a_ weight_del
     K(each_row)(sum_parts_row, &s, c->d_out.c + 1, j->parts * c->vectors * VEC);
     if (out.data != weight_deltas->data)
         K(copy_to)(h, &out, weight_deltas);
-    if (c->d_in.data && c->d_out.h * c->d_out.w > 0)
+    if (c->d_in.data)
         K(dense_in_deltas)(h, c, weights, j->done);
 }
 
@@ -256,6 +256,11 @@ void K(conv2d_backward_act)(bs_handler *h, bs_a_ inputs, bs_a_ weights, bs_a_ ou
                             bs_a_ in_deltas, bs_a_ out_deltas, bs_a_ weight_deltas,
                             bs_a_ bias_deltas, int activation, const bs_window *w)
 {
+    if (!bs_count(out_deltas)) {
+        K(fill)(h, weight_deltas, 0.0);
+        K(fill)(h, bias_deltas, 0.0);
+        return;
+    }
     const bs_mark mark = bs_scratch_mark(h);
     back_job j = {.c = {.in = images_of(inputs),
                         .d_in = images_of(in_deltas),

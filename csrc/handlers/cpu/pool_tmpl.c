@@ -185,6 +185,8 @@ static void max_backward(bs_handler *h, const char *op, bs_a_ argmax, bs_a_ in_d
                   .w = *w,
                   .set = set,
                   .lowest = INT64_MAX};
+    if (!bs_count(in_deltas))
+        return;
     j.block = j.in.n < MANY_IMAGES ? VEC : j.in.c;
     j.blocks = div_up(j.in.c, j.block);
     const int64_t cost = j.in.h * j.in.w + j.out.h * j.out.w * w->rows * w->cols;
