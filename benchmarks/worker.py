@@ -1,4 +1,4 @@
-"""One workload in one framework, in a process of its own: worker.py FRAMEWORK VARIANT WORKLOAD TASK
+"""One workload in one framework, in a process of its own: worker.py FRAMEWORK VARIANT WORKLOAD
 
 Reads numbers of calls from standard input, a line each, and answers with the seconds that one call
 took on average. At the end of the input it tells the most memory it has used, in bytes.

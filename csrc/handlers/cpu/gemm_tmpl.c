@@ -197,10 +197,10 @@ void K(gemm)(bs_handler *h, const product *p)
     const int64_t tasks = g.parts * g.tiles_m * g.tiles_n;
     if (!g.blas &&
         !(g.scratch = bs_scratch_take(h, (size_t)bs_num_threads() * SCRATCH * sizeof(real))))
-        return;
+        goto done;
     if (g.parts > 1 &&
         !(g.part = bs_scratch_take(h, (size_t)(g.parts * p->m * p->n) * sizeof(real))))
-        return;
+        goto done;
     if (p->m * p->n * p->k < SERIAL)
         for (int64_t task = 0; task < tasks; task++)
             tile_task(&g, task, 0);
@@ -208,6 +208,7 @@ void K(gemm)(bs_handler *h, const product *p)
         bs_parallel(tasks, tile_task, &g);
     if (g.parts > 1)
         K(each_row)(add_parts_row, &g, p->m, p->n * g.parts);
+done:
     bs_scratch_release(h, mark);
 }
 

@@ -10,8 +10,9 @@
 #include "handlers/cpu/kernels.h"
 
 enum {
-    FEW = 64,       /* rows, or columns of the other matrix, with which it does not pay */
-    STRIP = 8 * VEC /* columns that are added up at a time, so that the sums stay in the cache */
+    FEW = 64,         /* rows, or columns of the other matrix, with which it does not pay */
+    STRIPE = 8 * VEC, /* columns that are added up at a time */
+    MOST = 1 << 13 /* columns of a one-hot matrix; with more, the sums of a stripe are too large */
 };
 
 /* The only number of each row that is not 0, and its column; column 0 and value 0 if there is none.
@@ -81,7 +82,7 @@ static void look_up_row(void *job, int64_t i)
     const real value = j->x->value[i];
     real *out = p->out + i * p->out_pitch;
     for (int64_t start = 0; start < p->n; start += NR) {
-        const real *row = j->panels + start * p->k + j->x->column[i] * NR;
+        const real *row = j->panels + start * p->k + (int64_t)j->x->column[i] * NR;
         const int64_t cols = min64(NR, p->n - start);
         BS_IVDEP
         for (int64_t c = 0; c < cols; c++)
@@ -115,32 +116,32 @@ static int by_look_up(bs_handler *h, const product *p)
 typedef struct scatter {
     const product *p;
     const one_hot *x;
-    real *sums; /* for each thread: x->cols x STRIP */
+    real *sums; /* for each thread: x->cols x STRIPE */
     int fails;
 } scatter;
 
-static void scatter_strip(void *context, int64_t strip, int thread)
+static void scatter_stripe(void *context, int64_t stripe, int thread)
 {
     scatter *s = context;
     const product *p = s->p;
-    const int64_t start = strip * STRIP, cols = min64(STRIP, p->m - start);
-    real *sums = s->sums + thread * s->x->cols * STRIP, check[STRIP] = {0};
-    memset(sums, 0, (size_t)(s->x->cols * STRIP) * sizeof(real));
+    const int64_t start = stripe * STRIPE, cols = min64(STRIPE, p->m - start);
+    real *sums = s->sums + thread * s->x->cols * STRIPE, check[STRIPE] = {0};
+    memset(sums, 0, (size_t)(s->x->cols * STRIPE) * sizeof(real));
     for (int64_t k = 0; k < p->k; k++) {
         const real *row = p->a + k * p->a_pitch + start, value = s->x->value[k];
-        real *sum = sums + s->x->column[k] * STRIP;
+        real *sum = sums + (int64_t)s->x->column[k] * STRIPE;
         BS_IVDEP
         for (int64_t c = 0; c < cols; c++) {
             sum[c] += value * row[c];
             check[c] += row[c] * 0;
         }
     }
-    if (times_0(check, STRIP / VEC) != 0)
+    if (times_0(check, STRIPE / VEC) != 0)
         __atomic_store_n(&s->fails, 1, __ATOMIC_RELAXED);
     for (int64_t c = 0; c < cols; c++) {
         real *out = p->out + (start + c) * p->out_pitch;
         for (int64_t j = 0; j < p->n; j++)
-            out[j] = sums[j * STRIP + c];
+            out[j] = sums[j * STRIPE + c];
     }
 }
 
@@ -150,10 +151,10 @@ static int by_scatter(bs_handler *h, const product *p)
     scatter s = {.p = p, .x = &x};
     if (!is_one_hot(h, &x))
         return 0;
-    s.sums = bs_scratch_take(h, (size_t)(bs_num_threads() * x.cols * STRIP) * sizeof(real));
+    s.sums = bs_scratch_take(h, (size_t)(bs_num_threads() * x.cols * STRIPE) * sizeof(real));
     if (!s.sums)
         return 0;
-    bs_parallel(div_up(p->m, STRIP), scatter_strip, &s);
+    bs_parallel(div_up(p->m, STRIPE), scatter_stripe, &s);
     return !s.fails;
 }
 
@@ -163,7 +164,8 @@ int K(one_hot_product)(bs_handler *h, const product *p)
     int done = 0;
     if (!p->transa && p->m >= FEW && p->n >= FEW && p->k > 1)
         done = by_look_up(h, p);
-    else if (p->transa && !p->transb && !p->add && p->m >= FEW && p->k >= FEW && p->n > 1)
+    else if (p->transa && !p->transb && !p->add && !p->bias && p->activation == BS_LINEAR &&
+             p->m >= FEW && p->k >= FEW && p->n > 1 && p->n <= MOST)
         done = by_scatter(h, p);
     bs_scratch_release(h, mark);
     return done;
