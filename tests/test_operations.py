@@ -367,6 +367,38 @@ def test_threads_do_not_change_products_with_one_hot_rows(threads):
             np.testing.assert_array_equal(first, second)
 
 
+# ---- nothing to do ----
+
+
+@pytest.mark.parametrize('shape, filters', [((0, 3, 4, 33), 3), ((2, 5, 5, 4), 0)])
+def test_convolutions_without_images_or_filters(shape, filters):
+    handler = open_handler(np.float32)
+    x, w = np.ones(shape, np.float32), np.ones((filters, 3, 3, shape[3]), np.float32)
+    dy = np.ones((shape[0], shape[1] - 2, shape[2] - 2, filters), np.float32)
+    dx, dw, db = np.ones_like(x), np.ones_like(w), np.ones(filters, np.float32)
+    handler.conv2d_backward_batch(x, w, 0, (1, 1), dx, dy, dw, db)
+    assert (dx == 1).all() and (dw == 0).all() and (db == 0).all()
+
+
+def test_max_pooling_without_channels():
+    handler = open_handler(np.float32)
+    x, y = np.ones((16, 4, 4, 0), np.float32), np.ones((16, 2, 2, 0), np.float32)
+    handler.maxpool2d_forward_batch(x, (2, 2), y, 0, (2, 2), y.copy())
+    handler.maxpool2d_backward_batch(x, (2, 2), y, 0, (2, 2), y.copy(), x, y.copy())
+
+
+@pytest.mark.parametrize('steps, sequences', [(0, 2), (2, 0)])
+def test_an_lstm_wants_a_step_and_a_sequence(steps, sequences):
+    arguments = make('lstm_backward_steps', np.float32, (2, 2, 3, 'tanh'))
+    for name, a in arguments.items():
+        if name == 'c_before':
+            arguments[name] = a[:sequences]
+        elif isinstance(a, np.ndarray) and a.ndim == 3:
+            arguments[name] = a[:steps + (name == 'dca'), :sequences].copy()
+    with pytest.raises(ValueError, match='lstm_backward_steps'):
+        open_handler(np.float32).lstm_backward_steps(**arguments)
+
+
 # ---- numbers that are too small ----
 
 
