@@ -1,4 +1,5 @@
-/* test_base.c - status, memory, Philox and the thread pool. */
+/* test_base.c - status, memory, Philox, subnormal numbers and the thread pool. */
+#include <float.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -115,6 +116,18 @@ BS_TEST(philox_known_answers) /* of the authors' reference implementation */
         bs_philox(known[i].key, known[i].draw, known[i].block, out);
         CHECK(memcmp(out, known[i].out, sizeof out) == 0);
     }
+}
+
+BS_TEST(subnormals_are_flushed_on_demand)
+{
+    volatile float small = FLT_MIN / 4, normal = FLT_MIN; /* computed when the program runs */
+    volatile double small_64 = DBL_MIN / 4, normal_64 = DBL_MIN;
+    const int before = bs_flush_subnormals(1);
+    CHECK(small * 16 == 0 && small_64 * 16 == 0); /* operands */
+    CHECK(normal / 4 == 0 && normal_64 / 4 == 0); /* results */
+    CHECK(bs_flush_subnormals(1) && bs_flush_subnormals(0));
+    CHECK(small * 16 > 0 && small_64 * 16 > 0 && normal / 4 > 0 && normal_64 / 4 > 0);
+    CHECK(!bs_flush_subnormals(before));
 }
 
 /* ---- the pool ---- */

@@ -93,8 +93,8 @@ static void rel_deriv_row(real *const p[], int64_t n, const real s[])
     (void)s;
     BS_IVDEP
     for (int64_t i = 0; i < n; i++) {
-        const real rest = y[i] <= 0 ? 0 : y[i];
-        dx[i] = y[i] > 0 ? dy[i] : rest;
+        const real d = dy[i], rest = y[i] <= 0 ? 0 : y[i]; /* read always: see copy_if_row */
+        dx[i] = y[i] > 0 ? d : rest;
     }
 }
 

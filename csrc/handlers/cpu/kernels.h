@@ -108,6 +108,8 @@ enum { MR = 8, NR = 32 };
 enum { MR = 8, NR = 16 };
 #elif defined(__AVX__)
 enum { MR = 6, NR = 2 * VEC_BYTES / sizeof(real) };
+#elif defined(__aarch64__) /* 32 registers, as in AVX-512 */
+enum { MR = 8, NR = 2 * VEC_BYTES / sizeof(real) };
 #else
 enum { MR = 4, NR = 2 * VEC_BYTES / sizeof(real) };
 #endif
