@@ -2,12 +2,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench bench-peers docs lint coverage mutants wheel clean
+.PHONY: demo test check check-arm64 bench bench-peers docs lint coverage mutants wheel clean
 .NOTPARALLEL:
 
 demo: .venv/installed ; $(BIN)/python examples/digits.py
 test: .venv/installed ; $(BIN)/pytest
 check: check-gcc check-clang check-asan
+check-arm64: .venv/made ; PATH="$(CURDIR)/$(BIN):$$PATH" sh tools/arm64.sh
 bench: .venv/installed ; $(BIN)/python benchmarks/ops.py && $(BIN)/python benchmarks/steps.py
 bench-peers: .venv/installed .venv-peers/installed
 	$(BIN)/python benchmarks/steps.py --peers .venv-peers/bin/python --json build/steps.json
