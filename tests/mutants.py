@@ -32,7 +32,7 @@ MUTANTS = {
                                '&io->d_param[R]'),
     'lstm': negated_after('bs_lstm_backward_gates(h, state, io, NULL);', '&io->d_param[0]'),
     'lstm_passes': negated_after(
-        'bs_dot_add_mm(h, &dga, &r, dy_before, BS_NO_TRANS, BS_NO_TRANS);', 'dy_before'),
+        'bs_put_column_sums(h, back->write_b, &dga, &back->d_param.b);', '&back->d_param.b'),
     'lstm_opt': negated_after(
         'bs_lstm_backward_pass(h, self->activation, io, &param, &cells, NULL, &back);',
         '&io->d_param[P]'),
