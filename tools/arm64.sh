@@ -33,7 +33,8 @@ if [ ! -x "$python" ]; then
     for deb in "$apt"/archives/*.deb; do dpkg -x "$deb" "$root"; done
     # Python.h asks for a header in a folder of this name, which a native compiler would find.
     for include in "$root"/usr/include/python3.*; do ln -sfn ../aarch64-linux-gnu "$include/"; done
-    printf '#!/bin/sh\nexec qemu-aarch64 -L "%s" -0 "$0" "%s" "$@"\n' \
+    # A processor without SVE: OpenBLAS computes wrong products with the 2048 bits that qemu offers.
+    printf '#!/bin/sh\nexec qemu-aarch64 -cpu cortex-a72 -L "%s" -0 "$0" "%s" "$@"\n' \
         "$root" "$(readlink -f "$root/usr/bin/python3")" >"$python"
     chmod +x "$python"
 fi
