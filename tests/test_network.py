@@ -71,6 +71,14 @@ def test_numbers_too_large_for_the_handler_are_infinite_with_a_warning():
         with pytest.warns(RuntimeWarning, match='overflow'):
             net.provide_external_data(data)
     assert net.get_input('default')[0, 1, 2] == -np.inf
+    halfway = 2.0**128 - 2.0**103  # between the largest float32 and the power of 2 behind it
+    data['default'][0, 1, 2] = np.nextafter(halfway, 0)
+    net.provide_external_data(data)  # without a warning, which would be an error
+    assert net.get_input('default')[0, 1, 2] == np.finfo(np.float32).max
+    data['default'][0, 1, 2] = halfway
+    with pytest.warns(RuntimeWarning, match='overflow'):
+        net.provide_external_data(data)
+    assert net.get_input('default')[0, 1, 2] == np.inf
 
 
 def test_h5py_datasets_are_taken(tmp_path):

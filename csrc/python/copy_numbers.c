@@ -4,7 +4,8 @@
  * network needs for a layer. */
 #include "python/copy_numbers.h"
 
-#include <fenv.h>
+#include <float.h>
+#include <math.h>
 
 #include "python/convert.h"
 
@@ -14,6 +15,7 @@
             to[i] = (real)((const type *)from)[i];                                                 \
         return 1;
 
+/* All but float64, which alone can be too large. */
 #define BS_CASTS(real)                                                                             \
     BS_CAST(NPY_BOOL, npy_bool, real)                                                              \
     BS_CAST(NPY_BYTE, npy_byte, real)                                                              \
@@ -26,14 +28,27 @@
     BS_CAST(NPY_ULONG, npy_ulong, real)                                                            \
     BS_CAST(NPY_LONGLONG, npy_longlong, real)                                                      \
     BS_CAST(NPY_ULONGLONG, npy_ulonglong, real)                                                    \
-    BS_CAST(NPY_FLOAT, npy_float, real)                                                            \
-    BS_CAST(NPY_DOUBLE, npy_double, real)
+    BS_CAST(NPY_FLOAT, npy_float, real)
 
-/* n numbers of a type of NumPy, one after the other; 0 for a type that is not in the list. */
+/* Whether all finite numbers stay so: those below FLT_MAX and half a unit of its last place. */
+static int narrow(float *restrict to, const double *restrict from, int64_t n)
+{
+    int too_large = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const double size = fabs(from[i]);
+        too_large |= (size >= 0x1.ffffffp127) & (size <= DBL_MAX);
+        to[i] = (float)from[i];
+    }
+    return !too_large;
+}
+
+/* n numbers of a type of NumPy, one after the other. Returns 0 for a type that is not in the list,
+ * and for numbers that are too large. */
 static int cast_to_f32(float *restrict to, const void *restrict from, int64_t n, int type)
 {
     switch (type) {
         BS_CASTS(float)
+    case NPY_DOUBLE: return narrow(to, from, n);
     }
     return 0;
 }
@@ -42,6 +57,7 @@ static int cast_to_f64(double *restrict to, const void *restrict from, int64_t n
 {
     switch (type) {
         BS_CASTS(double)
+        BS_CAST(NPY_DOUBLE, npy_double, double)
     }
     return 0;
 }
@@ -54,16 +70,13 @@ static int cast_rows(const bs_array *dest, PyArrayObject *source)
     const int type = PyArray_TYPE(source);
     const char *from = PyArray_DATA(source);
     int done = PyArray_ISCARRAY_RO(source) && PyArray_SIZE(source) == bs_count(dest);
-    const int narrows = type == NPY_DOUBLE && dest->dtype == BS_F32;
-    if (narrows)
-        feclearexcept(FE_OVERFLOW);
     for (int64_t row = 0; done && row < rows; row++) {
         const int64_t at = row * dest->pitch;
         done = dest->dtype == BS_F32 ? cast_to_f32((float *)dest->data + at, from, n, type)
                                      : cast_to_f64((double *)dest->data + at, from, n, type);
         from += n * PyArray_ITEMSIZE(source);
     }
-    return done && !(narrows && fetestexcept(FE_OVERFLOW));
+    return done;
 }
 
 int bs_copy_numbers(const bs_array *dest, bs_block *block, PyArrayObject *source)
