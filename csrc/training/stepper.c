@@ -163,9 +163,7 @@ void bs_scale_parameters(bs_handler *h, const bs_vectors *v, double factor)
         }
 }
 
-typedef void step_function(bs_handler *h, const bs_stepper_options *o, const bs_vectors *v);
-
-static void step(bs_stepper *stepper, step_function *f, const bs_vectors *v)
+static void step(bs_stepper *stepper, bs_step *f, const bs_vectors *v)
 {
     const int flushed = bs_flush_subnormals(1);
     f(&stepper->handler, &stepper->options, v);

@@ -156,10 +156,9 @@ static void add_deltas(bs_handler *h, const conv_back *c, const bs_array *w,
     if (!packed || !copies)
         return;
     for (int64_t i = 0; i < c->kh; i++)
-        for (int64_t p = 0; p < panels; p++)
-            K(pack_panel)
-    (packed + (i * panels + p) * filters * NR, (const real *)w->data + i * span + p * NR, filters,
-     min64(NR, span - p * NR), w->pitch, 1);
+        K(pack_panels)
+    (packed + i * panels * filters * NR, (const real *)w->data + i * span, filters, span, w->pitch,
+     1);
     bs_parallel(c->in.n, add_task,
                 &(adding){.c = c,
                           .done = done,

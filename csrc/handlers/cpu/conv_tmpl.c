@@ -92,10 +92,7 @@ static int pack_weights(bs_handler *h, correlation *c, bs_a_ weights, bs_a_ bias
         return 0;
     memset(packed_bias, 0, (size_t)(panels * NR) * sizeof(real));
     memcpy(packed_bias, bias->data, (size_t)c->out.c * sizeof(real));
-    for (int64_t p = 0; p < panels; p++)
-        K(pack_panel)
-    (packed + p * depth * NR, (const real *)w.data + p * NR * w.pitch, depth,
-     min64(NR, c->out.c - p * NR), 1, w.pitch);
+    K(pack_panels)(packed, w.data, depth, c->out.c, 1, w.pitch);
     c->weights = packed;
     c->start = packed_bias;
     return 1;

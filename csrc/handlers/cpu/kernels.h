@@ -132,6 +132,9 @@ void K(tile)(const tile_loop *loop, const tile_rows *rows, const real *b, int64_
 /* Copies k rows of cols (<= NR) columns of op(b) into a panel of k x NR, zero behind the edge. */
 void K(pack_panel)(real *panel, const real *b, int64_t k, int64_t cols, int64_t row_step,
                    int64_t col_step);
+/* All panels of k x n numbers, one after another; the steps are as above. */
+void K(pack_panels)(real *panels, const real *b, int64_t k, int64_t n, int64_t row_step,
+                    int64_t col_step);
 
 /* ---- errors inside tasks ---- */
 

@@ -200,10 +200,9 @@ static void forward_product(const steps *s, int64_t t, int64_t first, int64_t en
 
 static void forward_cells(const steps *s, int64_t t, int64_t first, int64_t end)
 {
-    const step_job job = forward_job(s, t);
+    step_job job = forward_job(s, t);
     for (int64_t row = first; row < end; row++)
-        for (int64_t start = 0; start < s->n; start += RUN)
-            K(lstm_cells)(&job, row, start, min64(RUN, s->n - start));
+        K(lstm_row)(&job, row);
 }
 
 /* whole_dy[t] = dy[t] + what kept cells pass on from step t + 1 + dga[t + 1] R */
@@ -228,13 +227,12 @@ static void backward_product(const steps *s, int64_t t, int64_t first, int64_t e
 
 static void backward_cells(const steps *s, int64_t t, int64_t first, int64_t end)
 {
-    const step_job job = backward_job(s, t);
+    step_job job = backward_job(s, t);
     const lines dca = step_of(&s->dca, t);
     for (int64_t row = first; row < end; row++) {
         if (t == s->T - 1) /* nothing flows into the last cells from later steps */
             memset(line_at(&dca, row), 0, (size_t)s->n * sizeof(real));
-        for (int64_t start = 0; start < s->n; start += RUN)
-            K(lstm_cells_backward)(&job, row, start, min64(RUN, s->n - start));
+        K(lstm_row_backward)(&job, row);
     }
 }
 

@@ -100,10 +100,8 @@ static int by_look_up(bs_handler *h, const product *p)
     real *packed = bs_scratch_take(h, (size_t)(panels * p->k * NR) * sizeof(real));
     if (!packed)
         return 0;
-    for (int64_t j = 0; j < panels; j++)
-        K(pack_panel)
-    (packed + j * p->k * NR, p->b + j * NR * (p->transb ? p->b_pitch : 1), p->k,
-     min64(NR, p->n - j * NR), p->transb ? 1 : p->b_pitch, p->transb ? p->b_pitch : 1);
+    K(pack_panels)
+    (packed, p->b, p->k, p->n, p->transb ? 1 : p->b_pitch, p->transb ? p->b_pitch : 1);
     if (times_0(packed, panels * p->k * (NR / VEC)) != 0)
         return 0;
     look_up job = {.p = p, .x = &x, .panels = packed};

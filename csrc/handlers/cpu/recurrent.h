@@ -6,7 +6,6 @@
 #include "handlers/cpu/kernels.h"
 
 enum {
-    RUN = 256,     /* cells that are done at a time */
     MOST = 11,     /* arrays of an operation */
     CELL_COST = 64 /* of a cell of an LSTM or GRU at a step, in cheap elements */
 };
@@ -28,9 +27,7 @@ typedef struct step_job {
     int add;
 } step_job;
 
-/* What lstm_forward and lstm_backward do with cells [start, start + count) of sequence `row`, count
- * <= RUN. */
-void K(lstm_cells)(const step_job *j, int64_t row, int64_t start, int64_t count);
-void K(lstm_cells_backward)(const step_job *j, int64_t row, int64_t start, int64_t count);
+/* What lstm_forward and lstm_backward do with one sequence; the job is a step_job. */
+row_job_function K(lstm_row), K(lstm_row_backward);
 
 #endif

@@ -5,6 +5,8 @@
 
 #include "handlers/cpu/recurrent.h"
 
+enum { RUN = 256 }; /* cells that are done at a time */
+
 static real *at(const step_job *j, int array, int64_t row, int64_t column)
 {
     return line_at(&j->array[array], row) + column;
@@ -24,7 +26,7 @@ static void run_step(row_job_function *f, int n_arrays, const bs_array *const ar
 
 /* ---- LSTM ---- */
 
-void K(lstm_cells)(const step_job *j, int64_t row, int64_t start, int64_t count)
+static void lstm_run(const step_job *j, int64_t row, int64_t start, int64_t count)
 {
     enum { C_BEFORE, Y_BEFORE, KEEP, P, GA, GB, CA, CB, Y };
     const int64_t n = j->n;
@@ -57,19 +59,20 @@ void K(lstm_cells)(const step_job *j, int64_t row, int64_t start, int64_t count)
         y[k] = keep[k] != 0 ? y_before[k] : o[k] * cb[k];
 }
 
-static void lstm_row(void *job, int64_t row)
+void K(lstm_row)(void *job, int64_t row)
 {
     const step_job *j = job;
     for (int64_t start = 0; start < j->n; start += RUN)
-        K(lstm_cells)(j, row, start, min64(RUN, j->n - start));
+        lstm_run(j, row, start, min64(RUN, j->n - start));
 }
 
 void K(lstm_forward)(bs_handler *h, bs_a_ c_before, bs_a_ y_before, bs_a_ keep, bs_a_ p, bs_a_ ga,
                      bs_a_ gb, bs_a_ ca, bs_a_ cb, bs_a_ y, int activation)
 {
     (void)h;
-    run_step(lstm_row, 9, (const bs_array *const[]){c_before, y_before, keep, p, ga, gb, ca, cb, y},
-             activation, 0);
+    run_step(K(lstm_row), 9,
+             (const bs_array *const[]){c_before, y_before, keep, p, ga, gb, ca, cb, y}, activation,
+             0);
 }
 
 /* What flows into a gate after its activation, from elsewhere and from the cell. A kept cell shows
@@ -94,7 +97,6 @@ BS_INLINE void lstm_run_backward(const step_job *j, int64_t row, int64_t start, 
     real *dca = at(j, DCA, row, start), *dcb = at(j, DCB, row, start),
          *dc_before = at(j, DC_BEFORE, row, start);
     real into_c[RUN], into_z[RUN];
-    BS_ASSERT(count > 0 && count <= RUN);
     BS_IVDEP
     for (int64_t k = 0; k < count; k++) {
         const real dy_new = keep[k] != 0 ? 0 : dy[k];
@@ -123,19 +125,15 @@ BS_INLINE void lstm_run_backward(const step_job *j, int64_t row, int64_t start, 
         dza[k] = (add ? dza[k] : 0) + into_z[k];
 }
 
-void K(lstm_cells_backward)(const step_job *j, int64_t row, int64_t start, int64_t count)
-{
-    if (j->add)
-        lstm_run_backward(j, row, start, count, 1);
-    else
-        lstm_run_backward(j, row, start, count, 0);
-}
-
-static void lstm_row_backward(void *job, int64_t row)
+void K(lstm_row_backward)(void *job, int64_t row)
 {
     const step_job *j = job;
-    for (int64_t start = 0; start < j->n; start += RUN)
-        K(lstm_cells_backward)(j, row, start, min64(RUN, j->n - start));
+    for (int64_t start = 0; start < j->n; start += RUN) {
+        if (j->add)
+            lstm_run_backward(j, row, start, min64(RUN, j->n - start), 1);
+        else
+            lstm_run_backward(j, row, start, min64(RUN, j->n - start), 0);
+    }
 }
 
 void K(lstm_backward)(bs_handler *h, bs_a_ dy, bs_a_ keep, bs_a_ p, bs_a_ c_before, bs_a_ gb,
@@ -144,7 +142,7 @@ void K(lstm_backward)(bs_handler *h, bs_a_ dy, bs_a_ keep, bs_a_ p, bs_a_ c_befo
 {
     (void)h;
     run_step(
-        lstm_row_backward, 11,
+        K(lstm_row_backward), 11,
         (const bs_array *const[]){dy, keep, p, c_before, gb, cb, dca, dga, dgb, dcb, dc_before},
         activation, 0);
 }
@@ -155,7 +153,7 @@ void K(lstm_backward_add)(bs_handler *h, bs_a_ dy, bs_a_ keep, bs_a_ p, bs_a_ c_
 {
     (void)h;
     run_step(
-        lstm_row_backward, 11,
+        K(lstm_row_backward), 11,
         (const bs_array *const[]){dy, keep, p, c_before, gb, cb, dca, dga, dgb, dcb, dc_before},
         activation, 1);
 }

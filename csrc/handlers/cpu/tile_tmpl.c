@@ -166,3 +166,10 @@ void K(pack_panel)(real *panel, const real *b, int64_t k, int64_t cols, int64_t 
     for (int64_t i = 0; i < k && cols < NR; i++)
         memcpy(panel + i * NR, b + i * row_step, (size_t)cols * sizeof(real));
 }
+
+void K(pack_panels)(real *panels, const real *b, int64_t k, int64_t n, int64_t row_step,
+                    int64_t col_step)
+{
+    for (int64_t j = 0; j < n; j += NR)
+        K(pack_panel)(panels + j * k, b + j * col_step, k, min64(NR, n - j), row_step, col_step);
+}
