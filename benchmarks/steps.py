@@ -26,10 +26,11 @@ from workloads import WORKLOADS
 HERE = Path(__file__).parent
 TURNS, PAUSE = 7, 0.1  # a pause lets the threads of the one before fall asleep
 PEERS = [('torch', 'torch'), ('torch', 'torch channels_last'), ('jax', 'jax')]
+IMAGES_ONLY = 'torch channels_last'
 
 
 class Worker:
-    """A workload in a framework; `about` is None where the framework has no such variant."""
+    """A workload in a framework, which `about` describes."""
 
     def __init__(self, python, framework, variant, name):
         self.variant, self.times = variant, []
@@ -62,22 +63,20 @@ class Worker:
 def measure(name, peers, turn_seconds, peaks):
     """[{'workload', 'framework', 'median', 'low', 'high', 'memory', 'about'}]"""
     wanted = [(sys.executable, 'brainstorm', 'brainstorm')]
-    wanted += [(peers, *peer) for peer in PEERS if peers]
+    wanted += [(peers, framework, variant) for framework, variant in PEERS
+               if peers and (variant != IMAGES_ONLY or WORKLOADS[name].has_images)]
     workers = [Worker(*worker, name) for worker in wanted]
-    timed = [w for w in workers if w.about]
-    for w in timed:
+    for w in workers:
         w.warm_up(turn_seconds)
     for _ in range(TURNS):
         time.sleep(PAUSE)
         peaks.append(product_rate())
-        for w in timed:
+        for w in workers:
             w.take_turn()
     rows = [{'workload': name, 'framework': w.variant, 'median': statistics.median(w.times),
-             'low': min(w.times), 'high': max(w.times), 'about': w.about} for w in timed]
-    for row, w in zip(rows, timed):
+             'low': min(w.times), 'high': max(w.times), 'about': w.about} for w in workers]
+    for row, w in zip(rows, workers):
         row['memory'] = w.close()
-    for w in workers:
-        w.process.kill()
     return rows
 
 

@@ -4,8 +4,6 @@ import brainstorm as bs
 from brainstorm import _core, layers
 from workloads import CELLS, LEARNING_RATE, MOMENTUM
 
-VARIANTS = ('brainstorm',)
-
 
 def about():
     return {'version': bs.__version__, **_core.info()}

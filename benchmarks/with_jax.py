@@ -9,8 +9,6 @@ from jax import lax
 
 from workloads import CELLS, LEARNING_RATE, MOMENTUM
 
-VARIANTS = ('jax',)
-
 
 def about():
     return {'version': jax.__version__, 'devices': [str(d) for d in jax.devices()]}

@@ -6,8 +6,6 @@ from torch import nn
 
 from workloads import CELLS, LEARNING_RATE, MOMENTUM
 
-VARIANTS = ('torch', 'torch channels_last')
-
 
 def about():
     return {'version': torch.__version__, 'threads': torch.get_num_threads(),
@@ -48,15 +46,12 @@ NETWORKS = {'cifar10_cnn': _cifar10_cnn, 'mnist_pi': _mnist_pi, 'tiny': _tiny,
 
 def _network(work, variant):
     net = NETWORKS[work.network](work)
-    images = len(work.features) == 3
-    if variant == 'torch channels_last' and not images:
-        return None
     if variant == 'torch channels_last':
         net = net.to(memory_format=torch.channels_last)
 
     def give(x):
         """The user's data is channels last; a net in PyTorch's own format has it converted."""
-        if not images:
+        if not work.has_images:
             return torch.from_numpy(x if x.shape[0] > 1 else x[0])
         x = torch.from_numpy(x[0]).permute(0, 3, 1, 2)
         return x if variant == 'torch channels_last' else x.contiguous()
@@ -64,10 +59,7 @@ def _network(work, variant):
 
 
 def update(work, variant):
-    made = _network(work, variant)
-    if made is None:
-        return None
-    net, give = made
+    net, give = _network(work, variant)
     net.train()
     optimizer = torch.optim.SGD(net.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM)
 
@@ -83,10 +75,7 @@ def update(work, variant):
 
 
 def predict(work, variant):
-    made = _network(work, variant)
-    if made is None:
-        return None
-    net, give = made
+    net, give = _network(work, variant)
     net.eval()
 
     def run(x, targets):

@@ -27,6 +27,10 @@ class Workload:
         steps = f'T {self.time_steps}, ' if self.time_steps > 1 else ''
         return f'{self.network} {self.task}, {steps}batch {self.batch_size}'
 
+    @property
+    def has_images(self):
+        return len(self.features) == 3
+
     def data(self):
         """(T, B, ...) of float32, normal numbers or one-hot vectors, and ids (T, B, 1)."""
         rnd = np.random.RandomState(0)
