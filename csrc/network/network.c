@@ -286,7 +286,7 @@ bs_status bs_network_backward(bs_network *net, bs_error *err)
     return net->gradient_hook ? net->gradient_hook(net->gradient_context, err) : BS_OK;
 }
 
-static const bs_step *loss_step(const bs_network *net, int i)
+static const bs_program_step *loss_step(const bs_network *net, int i)
 {
     for (int l = 0; l < net->wiring.n; l++)
         if ((net->wiring.layer[l].type->flags & BS_IS_LOSS) && i-- == 0)
@@ -304,7 +304,7 @@ int bs_network_n_losses(const bs_network *net)
 
 bs_status bs_network_loss(bs_network *net, int i, const char **name, double *value, bs_error *err)
 {
-    const bs_step *step = loss_step(net, i);
+    const bs_program_step *step = loss_step(net, i);
     union {
         float f32;
         double f64;

@@ -14,7 +14,7 @@ typedef struct planner {
 
 /* ---- building ---- */
 
-static bs_status make_arrays(planner *p, bs_step *step, int l)
+static bs_status make_arrays(planner *p, bs_program_step *step, int l)
 {
     static const bs_category order[] = {BS_INPUTS,    BS_OUTPUTS,      BS_PARAMETERS,
                                         BS_INTERNALS, BS_INPUT_DELTAS, BS_OUTPUT_DELTAS,
@@ -37,7 +37,7 @@ static bs_status make_arrays(planner *p, bs_step *step, int l)
     return BS_OK;
 }
 
-static bs_status make_marks(planner *p, bs_step *step, int l)
+static bs_status make_marks(planner *p, bs_program_step *step, int l)
 {
     const bs_layer *layer = step->layer;
     int most = layer->out.n + layer->inner.n + layer->param.n;
@@ -56,7 +56,7 @@ static bs_status make_marks(planner *p, bs_step *step, int l)
 
 /* ---- planning ---- */
 
-static void zero(planner *p, bs_step *step, int leaf, int context_only)
+static void zero(planner *p, bs_program_step *step, int leaf, int context_only)
 {
     const bs_leaf *l = &p->program->layout->leaf[leaf];
     const int of_input = (p->program->wiring->layer[l->layer].type->flags & BS_IS_INPUT) &&
@@ -72,7 +72,7 @@ static int shares_pixels(const bs_layout *layout, int leaf)
     return hub->n_sources > 1 && hub->rank > 1;
 }
 
-static void detour(bs_step *step, int array, int port, bs_write back, bs_write back_lean)
+static void detour(bs_program_step *step, int array, int port, bs_write back, bs_write back_lean)
 {
     step->detour[step->n_detours++] = (bs_detour){
         .array = array, .port = port, .back = back, .back_lean = back_lean};
@@ -86,7 +86,7 @@ static int port_delta_array(const bs_layer *layer, int port)
 
 /* Everything that shares pixels with others, but for deltas of ports, which plan_port sees to, and
  * for the outputs of the Input layer, which are filled from outside. */
-static void plan_detours(planner *p, bs_step *step)
+static void plan_detours(planner *p, bs_program_step *step)
 {
     const bs_layout *layout = p->program->layout;
     if (step->layer->type->flags & BS_IS_INPUT)
@@ -99,7 +99,7 @@ static void plan_detours(planner *p, bs_step *step)
 
 /* The mark of one port; deltas of its sources that nobody has written are zeroed if others have
  * been. Deltas that an earlier port of the step writes too are added from scratch. */
-static void plan_port(planner *p, bs_step *step, int l, int port)
+static void plan_port(planner *p, bs_program_step *step, int l, int port)
 {
     const bs_layout *layout = p->program->layout;
     const bs_sources *sources = &p->program->wiring->sources[l][port];
@@ -131,7 +131,7 @@ static void plan_port(planner *p, bs_step *step, int l, int port)
 
 /* After the ports have been planned: what they write counts as written. A late port adds, so all of
  * its views must hold something: those that no port before it writes are zeroed. */
-static void commit_ports(planner *p, bs_step *step, int l)
+static void commit_ports(planner *p, bs_program_step *step, int l)
 {
     const bs_layout *layout = p->program->layout;
     for (int port = 0; port < step->layer->in.n; port++) {
@@ -149,7 +149,7 @@ static void commit_ports(planner *p, bs_step *step, int l)
 }
 
 /* The layer's own deltas and gradients. */
-static void plan_own(planner *p, bs_step *step, int l)
+static void plan_own(planner *p, bs_program_step *step, int l)
 {
     const bs_layout *layout = p->program->layout;
     const bs_layer *layer = step->layer;
@@ -183,7 +183,7 @@ bs_status bs_program_create(bs_program *out, bs_arena *arena, const bs_wiring *w
     BS_TRY(BS_ARENA_NEW(arena, &p.written, layout->n_leaves, "a program", err));
     BS_TRY(BS_ARENA_NEW(arena, &p.port_uses, layout->n_leaves, "a program", err));
     for (int l = wiring->n - 1; l >= 0; l--) {
-        bs_step *step = &out->step[l];
+        bs_program_step *step = &out->step[l];
         step->layer = &wiring->layer[l];
         BS_TRY(make_arrays(&p, step, l));
         BS_TRY(make_marks(&p, step, l));

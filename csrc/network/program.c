@@ -4,7 +4,7 @@
 void bs_program_refresh(bs_program *program, const bs_buffers *buffers)
 {
     for (int l = 0; l < program->wiring->n; l++) {
-        bs_step *step = &program->step[l];
+        bs_program_step *step = &program->step[l];
         for (int i = 0; i < step->n_arrays; i++)
             step->array[i] = bs_buffers_array(buffers, step->leaf[i]);
         for (int i = 0; i < step->n_zeroings; i++) {
@@ -21,7 +21,7 @@ void bs_program_refresh(bs_program *program, const bs_buffers *buffers)
 typedef enum direction { FORWARD, BACKWARD, BACKWARD_LEAN } direction;
 
 /* Whether the array is there at all in a pass of this direction. */
-static int takes_part(const bs_program *program, const bs_step *step, const bs_detour *d,
+static int takes_part(const bs_program *program, const bs_program_step *step, const bs_detour *d,
                       direction way)
 {
     return way != FORWARD || !program->layout->leaf[step->leaf[d->array]].shape.backward_only;
@@ -29,7 +29,8 @@ static int takes_part(const bs_program *program, const bs_step *step, const bs_d
 
 /* Whether the layer finds something in the array: what others, or its forward pass, have put there.
  */
-static int is_filled(const bs_program *program, const bs_step *step, int array, direction way)
+static int is_filled(const bs_program *program, const bs_program_step *step, int array,
+                     direction way)
 {
     const int leaf = step->leaf[array];
     const bs_leaf *l = &program->layout->leaf[leaf];
@@ -41,7 +42,8 @@ static int is_filled(const bs_program *program, const bs_step *step, int array, 
 }
 
 /* Whether the layer may have changed the array. */
-static int is_written(const bs_program *program, const bs_step *step, int array, direction way)
+static int is_written(const bs_program *program, const bs_program_step *step, int array,
+                      direction way)
 {
     const bs_category category = program->layout->leaf[step->leaf[array]].category;
     return category == BS_INTERNALS || category == (way == FORWARD ? BS_OUTPUTS : BS_OUTPUT_DELTAS);
@@ -56,8 +58,8 @@ static void copy_context(bs_handler *h, const bs_leaf *leaf, const bs_array *fro
     bs_copy_to(h, &a, &b);
 }
 
-static void begin_detour(const bs_program *program, bs_step *step, bs_detour *d, bs_handler *h,
-                         direction way)
+static void begin_detour(const bs_program *program, bs_program_step *step, bs_detour *d,
+                         bs_handler *h, direction way)
 {
     const bs_leaf *leaf = &program->layout->leaf[step->leaf[d->array]];
     bs_array *array = &step->array[d->array];
@@ -76,8 +78,8 @@ static void begin_detour(const bs_program *program, bs_step *step, bs_detour *d,
     }
 }
 
-static void end_detour(const bs_program *program, bs_step *step, bs_detour *d, bs_handler *h,
-                       direction way)
+static void end_detour(const bs_program *program, bs_program_step *step, bs_detour *d,
+                       bs_handler *h, direction way)
 {
     bs_array *array = &step->array[d->array];
     const bs_write back = d->port < 0 ? BS_SET : way == BACKWARD_LEAN ? d->back_lean : d->back;
@@ -89,7 +91,7 @@ static void end_detour(const bs_program *program, bs_step *step, bs_detour *d, b
     d->real.data = NULL;
 }
 
-static void begin_step(bs_program *program, bs_step *step, bs_handler *h, direction way)
+static void begin_step(bs_program *program, bs_program_step *step, bs_handler *h, direction way)
 {
     program->running = step;
     step->mark = bs_scratch_mark(h);
@@ -98,7 +100,7 @@ static void begin_step(bs_program *program, bs_step *step, bs_handler *h, direct
             begin_detour(program, step, &step->detour[i], h, way);
 }
 
-static void end_step(bs_program *program, bs_step *step, bs_handler *h, direction way)
+static void end_step(bs_program *program, bs_program_step *step, bs_handler *h, direction way)
 {
     for (int i = 0; i < step->n_detours; i++)
         if (takes_part(program, step, &step->detour[i], way))
@@ -109,7 +111,7 @@ static void end_step(bs_program *program, bs_step *step, bs_handler *h, directio
 
 int bs_program_detour(const bs_program *program, int leaf, bs_array *out)
 {
-    const bs_step *step = program->running;
+    const bs_program_step *step = program->running;
     for (int i = 0; step && i < step->n_detours; i++)
         if (step->leaf[step->detour[i].array] == leaf && step->detour[i].real.data) {
             *out = step->array[step->detour[i].array];
@@ -120,7 +122,7 @@ int bs_program_detour(const bs_program *program, int leaf, bs_array *out)
 
 /* ---- running ---- */
 
-static int failed(bs_handler *h, const bs_step *step)
+static int failed(bs_handler *h, const bs_program_step *step)
 {
     if (h->error.code == BS_OK)
         return 0;
@@ -132,7 +134,7 @@ static int failed(bs_handler *h, const bs_step *step)
 void bs_program_forward(bs_program *program, bs_handler *h, bs_pass pass)
 {
     for (int l = 0; l < program->wiring->n; l++) {
-        bs_step *step = &program->step[l];
+        bs_program_step *step = &program->step[l];
         step->io.pass = pass;
         begin_step(program, step, h, FORWARD);
         if (h->error.code == BS_OK && step->layer->type->check)
@@ -148,7 +150,7 @@ void bs_program_forward(bs_program *program, bs_handler *h, bs_pass pass)
 void bs_program_backward(bs_program *program, bs_handler *h, int lean)
 {
     for (int l = program->wiring->n - 1; l >= 0; l--) {
-        bs_step *step = &program->step[l];
+        bs_program_step *step = &program->step[l];
         for (int i = 0; i < step->n_zeroings; i++)
             if (!lean || !step->zeroing[i].of_input)
                 bs_fill(h, &step->zeroing[i].array, 0.0);

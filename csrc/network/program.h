@@ -21,13 +21,13 @@ typedef struct bs_zeroing { /* what is zeroed before a step runs backward */
  * pixels with others (layers are promised packed features), or it is the deltas of a port that
  * overlap those of an earlier port. */
 typedef struct bs_detour {
-    int array;                /* position in bs_step.array */
+    int array;                /* position in bs_program_step.array */
     int port;                 /* whose deltas they are, or -1 */
     bs_write back, back_lean; /* of a port: how what the layer SETs there gets into the real view */
     bs_array real;            /* while the step runs */
 } bs_detour;
 
-typedef struct bs_step {
+typedef struct bs_program_step {
     const bs_layer *layer;
     bs_io io; /* its pointers are the arrays below */
     int n_arrays;
@@ -41,13 +41,13 @@ typedef struct bs_step {
     bs_mark mark; /* of the scratch, while the step runs */
     int n_zeroings;
     bs_zeroing *zeroing;
-} bs_step;
+} bs_program_step;
 
 typedef struct bs_program {
     const bs_wiring *wiring;
     const bs_layout *layout;
-    bs_step *step;    /* [layer] */
-    bs_step *running; /* the one that runs, or NULL */
+    bs_program_step *step;    /* [layer] */
+    bs_program_step *running; /* the one that runs, or NULL */
 } bs_program;
 
 /* Takes the present views of all leaves. To be called whenever size, blocks or device have changed.

@@ -163,7 +163,7 @@ void bs_scale_parameters(bs_handler *h, const bs_vectors *v, double factor)
         }
 }
 
-static void step(bs_stepper *stepper, bs_step *f, const bs_vectors *v)
+static void step(bs_stepper *stepper, bs_update_part *f, const bs_vectors *v)
 {
     const int flushed = bs_flush_subnormals(1);
     f(&stepper->handler, &stepper->options, v);

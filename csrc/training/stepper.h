@@ -36,14 +36,14 @@ typedef struct bs_vectors {
 void bs_scale_parameters(bs_handler *h, const bs_vectors *v, double factor);
 
 /* The part of an update before or after the passes. */
-typedef void bs_step(bs_handler *h, const bs_stepper_options *o, const bs_vectors *v);
+typedef void bs_update_part(bs_handler *h, const bs_stepper_options *o, const bs_vectors *v);
 
 typedef struct bs_stepper_type {      /* a stepper's file ends in one const of this type */
     const char *name;                 /* "Momentum" */
     const bs_stepper_option *options; /* ends with a name of NULL */
     int n_states;
-    bs_step *before; /* may be NULL */
-    bs_step *after;
+    bs_update_part *before; /* may be NULL */
+    bs_update_part *after;
 } bs_stepper_type;
 
 typedef struct bs_stepper bs_stepper;
