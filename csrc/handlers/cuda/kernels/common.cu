@@ -1,0 +1,89 @@
+/* common.cu - stands in front of every module of kernels.
+ *
+ * A module is a file of this folder, compiled for a dtype (REAL_IS_DOUBLE) and a size of indices
+ * (INDEX_IS_LONG) by NVRTC when it is first needed. It is written in what C and C++ have in
+ * common, without headers, because the tests compile it as C and play the GPU on the CPU. */
+#ifndef ON_CPU
+#define KERNEL(name) extern "C" __global__ void name(const bs_kernel_args args)
+#define DEVICE       static __device__ __forceinline__
+#define SHARED(type, name, n) __shared__ type name[n]
+#define SYNC()       __syncthreads()
+#define FROM_LANE(value, mask) __shfl_xor_sync(0xffffffffu, (value), (mask))
+#define ATOMIC_MIN(place, value) atomicMin((place), (value))
+#define HIGH_WORD(a, b) __umulhi((a), (b))
+#define THREAD       ((index)blockIdx.x * blockDim.x + threadIdx.x)
+#endif
+
+#ifdef REAL_IS_DOUBLE
+typedef double real;
+#define FN(name) name
+#define NUMBER(k) args.number[k].d
+#define LARGEST 1.7976931348623157e308
+#else
+typedef float real;
+#define FN(name) name##f
+#define NUMBER(k) args.number[k].f
+#define LARGEST 3.402823466e+38f
+#endif
+
+#ifdef INDEX_IS_LONG
+typedef long long index;
+#else
+typedef int index;
+#endif
+
+typedef unsigned int word;
+typedef unsigned long long long_word;
+
+#define SIZE(k) ((index)args.size[k])
+#define ROW(k, row) ((real *)args.array[k].at + (index)(row) * (index)args.array[k].pitch)
+#define AT(k, row, col) ROW(k, row)[col]
+
+/* for (each i below n that is this thread's) */
+#define EACH(i, n) for (index i = THREAD; i < (n); i += (index)gridDim.x * blockDim.x)
+
+/* for (each row that is this block's) */
+#define EACH_ROW(row, n) for (index row = blockIdx.x; row < (n); row += gridDim.x)
+
+/* The kernel `name` whose statements run at each place (row, col) of size[0] rows and size[1]
+ * columns. */
+#define AT_EACH_PLACE(name, ...)                                                                   \
+    KERNEL(name)                                                                                   \
+    {                                                                                              \
+        const index rows = SIZE(0), cols = SIZE(1);                                                \
+        EACH (i, rows * cols) {                                                                    \
+            const index row = rows == 1 ? 0 : i / cols, col = i - row * cols;                      \
+            __VA_ARGS__;                                                                           \
+        }                                                                                          \
+    }
+
+enum { LINEAR, REL, TANH, SIGMOID, EL }; /* a bs_activation */
+
+DEVICE real sigmoid_of(real x)
+{
+    const real e = FN(exp)(-FN(fabs)(x));
+    return x >= 0 ? 1 / (1 + e) : e / (1 + e);
+}
+
+DEVICE real activate(int activation, real x)
+{
+    switch (activation) {
+    case TANH: return FN(tanh)(x);
+    case SIGMOID: return sigmoid_of(x);
+    case REL: return x > 0 ? x : x <= 0 ? 0 : x; /* NaN stays */
+    case EL: return x > 0 ? x : FN(expm1)(x);
+    default: return x;
+    }
+}
+
+/* The derivative of an activation, by its value. */
+DEVICE real slope(int activation, real y)
+{
+    switch (activation) {
+    case TANH: return 1 - y * y;
+    case SIGMOID: return y * (1 - y);
+    case REL: return y > 0 ? 1 : y <= 0 ? 0 : y; /* NaN stays */
+    case EL: return y > 0 ? 1 : y + 1;
+    default: return 1;
+    }
+}
