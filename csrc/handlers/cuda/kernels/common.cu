@@ -2,9 +2,11 @@
  *
  * A module is a file of this folder, compiled for a dtype (REAL_IS_DOUBLE) and a size of indices
  * (INDEX_IS_LONG) by NVRTC when it is first needed. It is written in what C and C++ have in
- * common, without headers, because the tests compile it as C and play the GPU on the CPU. */
+ * common, without headers, because the tests compile it as C and play the GPU on the CPU.
+ *
+ * The functions of kernels begin with bs_, since a tanh is there already. */
 #ifndef ON_CPU
-#define KERNEL(name) extern "C" __global__ void name(const bs_kernel_args args)
+#define KERNEL(name) extern "C" __global__ void bs_##name(const bs_kernel_args args)
 #define DEVICE       static __device__ __forceinline__
 #define SHARED(type, name, n) __shared__ type name[n]
 #define SYNC()       __syncthreads()
