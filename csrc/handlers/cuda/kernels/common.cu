@@ -53,8 +53,8 @@ typedef unsigned long long long_word;
     KERNEL(name)                                                                                   \
     {                                                                                              \
         const index rows = SIZE(0), cols = SIZE(1);                                                \
-        EACH (i, rows * cols) {                                                                    \
-            const index row = rows == 1 ? 0 : i / cols, col = i - row * cols;                      \
+        EACH (nth, rows * cols) {                                                                  \
+            const index row = rows == 1 ? 0 : nth / cols, col = nth - row * cols;                  \
             __VA_ARGS__;                                                                           \
         }                                                                                          \
     }

@@ -35,26 +35,6 @@ AT_EACH_PLACE(split_add_tt, {
 /* out (outer, repeats, inner) = a (outer, inner), packed; sizes: outer, repeats * inner, inner */
 AT_EACH_PLACE(broadcast_t, AT(1, row, col) = AT(0, row, col % SIZE(2)))
 
-/* The place of element i of an array with up to 6 dimensions: array k has its dimensions from
- * size[2] on and its strides from size[8] on. */
-AT_EACH_PLACE(gather, {
-    index rest = col, from = 0;
-    for (int d = 5; d >= 0; d--) {
-        from += rest % SIZE(2 + d) * SIZE(8 + d);
-        rest /= SIZE(2 + d);
-    }
-    AT(1, 0, col) = AT(0, 0, from);
-})
-
-AT_EACH_PLACE(scatter, {
-    index rest = col, to = 0;
-    for (int d = 5; d >= 0; d--) {
-        to += rest % SIZE(2 + d) * SIZE(8 + d);
-        rest /= SIZE(2 + d);
-    }
-    AT(1, 0, to) = AT(0, 0, col);
-})
-
 /* length[b] = the number of the last step with a mask that is not 0, counted from 1; arrays: mask
  * (T, B), length (1, B); sizes: 1, B, T */
 AT_EACH_PLACE(measure_sequences, {

@@ -1,0 +1,151 @@
+/* double.h - a test double of a GPU: one library with the functions of driver.def, which the engine
+ * opens in place of libcuda, NVRTC and cuBLAS. The kernels are the engine's own, compiled as C.
+ *
+ * It is stricter than a GPU. Memory of the device is NaN until it is written, its addresses mean
+ * nothing to the CPU, and every call that is given some looks whether it exists. Threads of a block
+ * go as far as they can before others begin, in one of three orders; threads that miss each other
+ * are reported, and so is what is left at the end. A failing call has its reason in
+ * double_report(). */
+#ifndef TESTS_CUDA_DOUBLE_H
+#define TESTS_CUDA_DOUBLE_H
+
+#include <stddef.h>
+
+#include "handlers/cuda/driver.h"
+#include "handlers/cuda/kernel_args.h"
+
+#define API __attribute__((visibility("default")))
+
+/* ---- what the engine sees ---- */
+
+#define BS_CUDA(name, arguments)   API CUresult name arguments;
+#define BS_NVRTC(name, arguments)  API nvrtcResult name arguments;
+#define BS_CUBLAS(name, arguments) API cublasStatus_t name arguments;
+#include "handlers/cuda/driver.def"
+
+/* ---- what tests see ---- */
+
+enum { ASCENDING, DESCENDING, RANDOM };
+
+typedef void kernel(const bs_kernel_args args);
+
+/* The order of blocks, warps and lanes from now on. It begins as the environment's
+ * BRAINSTORM_DOUBLE_ORDER ("ascending", "descending", "random"). */
+API void double_set_order(int order);
+/* The n-th call from now on fails with this code; n = 0: none does. What releases something does so
+ * all the same. cuGetErrorString never fails and is not counted. */
+API void double_fail_at(long n, int code);
+API long double_calls(void);         /* so far */
+API long double_live_bytes(void);    /* of memory that is not freed */
+API long double_live_objects(void);  /* streams, modules, programs and handles of cuBLAS */
+API const char *double_report(void); /* why a call failed last */
+/* Another function for the kernel bs_<name> of a variant, such as one with a bug, until the process
+ * ends or the old one, which is returned, is put back. */
+API kernel *double_replace_kernel(const char *name, const char *variant, kernel *by);
+
+/* ---- calls (calls.c) ---- */
+
+/* Codes of NVIDIA's libraries. */
+enum {
+    INVALID_VALUE = 1,
+    OUT_OF_MEMORY = 2,
+    NOT_INITIALIZED = 3,
+    INVALID_DEVICE = 101,
+    INVALID_IMAGE = 200,
+    INVALID_CONTEXT = 201,
+    INVALID_HANDLE = 400,
+    NOT_FOUND = 500,
+    ILLEGAL_ADDRESS = 700,
+    LAUNCH_FAILED = 719,
+    NVRTC_INVALID_PROGRAM = 4,
+    NVRTC_INVALID_OPTION = 5,
+    NVRTC_COMPILATION = 6,
+    CUBLAS_NOT_INITIALIZED = 1,
+    CUBLAS_INVALID_VALUE = 7
+};
+
+/* What must have happened before a call: nothing, cuInit, or a context that is the thread's. */
+enum { NOTHING, INIT, CONTEXT };
+
+/* The whole body of a function. `does` is an expression with the code of what the function does;
+ * one thread at a time is in there. */
+#define CALL(need, does)    return call_end(call_begin((need), 0) ? (does) : 0)
+#define RELEASE(need, does) return call_end(call_begin((need), 1) ? (does) : 0)
+int call_begin(int need, int releases);
+int call_end(int code);
+
+/* Keeps the reason and returns the code. */
+int report(int code, const char *format, ...) BS_PRINTF(2, 3);
+void count_object(int difference); /* 1 for a new one, -1 for one that is gone */
+
+/* ---- contexts and streams (device.c) ---- */
+
+int is_initialised(void);
+int has_context(void);
+
+/* Work for a stream: copies of it can be kept and run again. */
+typedef struct task {
+    int (*run)(const struct task *task);
+    union {
+        struct {
+            CUfunction function;
+            unsigned blocks, threads; /* blocks, and threads of a block */
+            bs_kernel_args args;      /* with addresses of the CPU */
+        } launch;
+        struct {
+            unsigned char *to;
+            const unsigned char *from;
+            size_t to_pitch, from_pitch, width, height;
+        } copy;
+        struct {
+            unsigned char *to, value;
+            size_t bytes;
+        } set;
+        struct {
+            void *a, *b, *c;
+            ptrdiff_t a_row, a_col, b_row, b_col, pitch; /* elements between rows, columns */
+            int rows, cols, terms, tf32;
+            double alpha, beta;
+        } product;
+    };
+} task;
+
+/* Everything that a stream does comes through here. */
+int submit(CUstream stream, const task *work);
+
+/* ---- memory (memory.c) ---- */
+
+/* The address for the CPU; NULL after a report if these bytes are not all in memory of the device.
+ * `what` names them. */
+void *cpu_address(CUdeviceptr address, size_t bytes, const char *what);
+
+/* ---- kernels (modules.c, launch.c, fibers.c) ---- */
+
+enum { ALONE, TOGETHER };
+
+struct CUfunc_st {
+    const char *module, *name, *variant; /* variant: float_int, double_long ... */
+    int kind;
+    kernel *run;
+    const char *source; /* of the module */
+};
+
+int is_loaded(CUfunction function); /* its module is */
+
+/* Runs the threads of block blockIdx.x on a fiber each. */
+int run_together(const task *work);
+/* A thread of a kernel of kind ALONE met another one: ends the launch. */
+void end_alone(const char *how, int line) __attribute__((noreturn));
+
+/* Place k of a walk through n places in the order of double_set_order, for each k in 0 .. n - 1. */
+typedef struct walk {
+    unsigned n, first, step;
+} walk;
+
+walk walk_through(unsigned n);
+static inline unsigned place_of(const walk *w, unsigned k)
+{
+    return (unsigned)((w->first + (unsigned long long)k * w->step) % w->n);
+}
+
+#endif
