@@ -33,3 +33,10 @@ def c_build(tmp_path_factory, cc):
                    check=True, stdout=subprocess.DEVNULL)
     subprocess.run([cmake, '--build', build, '-j', '2'], check=True, stdout=subprocess.DEVNULL)
     return build
+
+
+@pytest.fixture(scope='session')
+def cuda_double(c_build):
+    """Path of the library that plays NVIDIA's libraries and a GPU (tests/cuda/double.h)."""
+    path = c_build / 'libcuda_double.so'
+    return path if path.exists() else pytest.skip('the C library here has no makecontext')

@@ -61,8 +61,6 @@ static void live(void)
 
 static void begin(fiber *f)
 {
-    if (!f->stack.bottom)
-        f->stack = (stack){malloc(STACK), STACK, NULL};
     f->has_begun = 1;
     getcontext(&f->beginning);
     f->beginning.uc_stack.ss_sp = (void *)f->stack.bottom;
@@ -162,8 +160,11 @@ static int run_warp(unsigned first)
 
 static int run_block(unsigned n)
 {
-    for (unsigned k = 0; k < n; k++)
+    for (unsigned k = 0; k < n; k++) {
+        if (!fibers[k].stack.bottom)
+            fibers[k].stack = (stack){malloc(STACK), STACK, NULL};
         fibers[k].state = READY;
+    }
     for (;;) {
         const walk warps = walk_through(n / LANES);
         unsigned one = 0, waiting;

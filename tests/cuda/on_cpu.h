@@ -11,7 +11,7 @@
 #define ON_CPU
 #define JOINED_(name, variant) bs_##name##_##variant
 #define JOINED(name, variant)  JOINED_(name, variant)
-#define KERNEL(name)           ON_CPU_API void JOINED(name, VARIANT)(const bs_kernel_args args)
+#define KERNEL(name)           void JOINED(name, VARIANT)(const bs_kernel_args args)
 #define DEVICE                 static inline
 #define SHARED(type, name, n)                                                                      \
     static const char name##_key;                                                                  \
@@ -20,7 +20,6 @@
 #define FROM_LANE(value, mask)   ((real)double_from_lane((value), (mask), __LINE__))
 #define ATOMIC_MIN(place, value) double_atomic_min((place), (value))
 #define HIGH_WORD(a, b)          ((word)((long_word)(a) * (b) >> 32))
-#define THREAD                   ((index)(blockIdx.x * blockDim.x + threadIdx.x))
 
 #define ON_CPU_API __attribute__((visibility("default")))
 

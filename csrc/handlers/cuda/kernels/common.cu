@@ -13,7 +13,6 @@
 #define FROM_LANE(value, mask) __shfl_xor_sync(0xffffffffu, (value), (mask))
 #define ATOMIC_MIN(place, value) atomicMin((place), (value))
 #define HIGH_WORD(a, b) __umulhi((a), (b))
-#define THREAD       ((index)blockIdx.x * blockDim.x + threadIdx.x)
 #endif
 
 #ifdef REAL_IS_DOUBLE
@@ -40,6 +39,8 @@ typedef unsigned long long long_word;
 #define SIZE(k) ((index)args.size[k])
 #define ROW(k, row) ((real *)args.array[k].at + (index)(row) * (index)args.array[k].pitch)
 #define AT(k, row, col) ROW(k, row)[col]
+
+#define THREAD ((index)blockIdx.x * blockDim.x + threadIdx.x)
 
 /* for (each i below n that is this thread's) */
 #define EACH(i, n) for (index i = THREAD; i < (n); i += (index)gridDim.x * blockDim.x)

@@ -1,0 +1,79 @@
+/* abi_check.c - compiles if what driver.h and driver.def say about NVIDIA's libraries is what its
+ * headers say. */
+
+/* Ours, under other names, where a header has another definition. */
+#define CUresult           our_CUresult
+#define CUdevice           our_CUdevice
+#define CUdevice_attribute our_CUdevice_attribute
+#define nvrtcResult        our_nvrtcResult
+#define cublasStatus_t     our_cublasStatus_t
+#define cublasOperation_t  our_cublasOperation_t
+#define cublasMath_t       our_cublasMath_t
+#define CUDA_MEMCPY2D_st   our_CUDA_MEMCPY2D_st
+#define CUDA_MEMCPY2D      our_CUDA_MEMCPY2D
+#include "handlers/cuda/driver.h"
+#undef CUresult
+#undef CUdevice
+#undef CUdevice_attribute
+#undef nvrtcResult
+#undef cublasStatus_t
+#undef cublasOperation_t
+#undef cublasMath_t
+#undef CUDA_MEMCPY2D_st
+#undef CUDA_MEMCPY2D
+
+#include <cuda.h>
+#include <nvrtc.h>
+#include <cublas_v2.h>
+
+/* ---- functions ---- */
+
+#define SAME(name, result, arguments)                                                              \
+    _Static_assert(__builtin_types_compatible_p(__typeof__(&name), result(*) arguments), #name);
+#define BS_CUDA(name, arguments)   SAME(name, CUresult, arguments)
+#define BS_NVRTC(name, arguments)  SAME(name, nvrtcResult, arguments)
+#define BS_CUBLAS(name, arguments) SAME(name, cublasStatus_t, arguments)
+#include "handlers/cuda/driver.def"
+
+/* ---- types ---- */
+
+#define SAME_SIZE(type) _Static_assert(sizeof(our_##type) == sizeof(type), #type);
+SAME_SIZE(CUresult)
+SAME_SIZE(CUdevice)
+SAME_SIZE(CUdevice_attribute)
+SAME_SIZE(nvrtcResult)
+SAME_SIZE(cublasStatus_t)
+SAME_SIZE(cublasOperation_t)
+SAME_SIZE(cublasMath_t)
+SAME_SIZE(CUDA_MEMCPY2D)
+
+#define SAME_PLACE(field)                                                                          \
+    _Static_assert(offsetof(our_CUDA_MEMCPY2D, field) == offsetof(CUDA_MEMCPY2D, field), #field);
+SAME_PLACE(srcXInBytes)
+SAME_PLACE(srcY)
+SAME_PLACE(srcMemoryType)
+SAME_PLACE(srcHost)
+SAME_PLACE(srcDevice)
+SAME_PLACE(srcPitch)
+SAME_PLACE(dstXInBytes)
+SAME_PLACE(dstY)
+SAME_PLACE(dstMemoryType)
+SAME_PLACE(dstHost)
+SAME_PLACE(dstDevice)
+SAME_PLACE(dstPitch)
+SAME_PLACE(WidthInBytes)
+SAME_PLACE(Height)
+
+/* ---- constants ---- */
+
+#define EQUAL(ours, theirs) _Static_assert((int)ours == (int)theirs, #ours);
+EQUAL(BS_CU_MULTIPROCESSOR_COUNT, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)
+EQUAL(BS_CU_CAPABILITY_MAJOR, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)
+EQUAL(BS_CU_CAPABILITY_MINOR, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)
+EQUAL(BS_CU_OUT_OF_MEMORY, CUDA_ERROR_OUT_OF_MEMORY)
+EQUAL(BS_CU_HOST, CU_MEMORYTYPE_HOST)
+EQUAL(BS_CU_DEVICE, CU_MEMORYTYPE_DEVICE)
+EQUAL(BS_CUBLAS_NO_TRANSPOSE, CUBLAS_OP_N)
+EQUAL(BS_CUBLAS_TRANSPOSE, CUBLAS_OP_T)
+EQUAL(BS_CUBLAS_PEDANTIC, CUBLAS_PEDANTIC_MATH)
+EQUAL(BS_CUBLAS_TF32, CUBLAS_TF32_TENSOR_OP_MATH)
