@@ -8,6 +8,7 @@
 
 #include "array/array.h"
 #include "array/shape.h"
+#include "base/host.h"
 #include "base/memory.h"
 #include "base/parallel.h"
 #include "base/philox.h"

@@ -88,7 +88,7 @@ int main(void)
     bs_stepper *stepper = NULL;
     double loss = 1;
     bs_status status;
-    BS_TRY_DONE(bs_device_open(&device, "cpu", BS_F32, &err));
+    BS_TRY_DONE(bs_device_open(&device, "cpu", BS_F32, NULL, &err));
     BS_TRY_DONE(bs_graph_create(&graph, &err));
     BS_TRY_DONE(describe(graph, &err));
     BS_TRY_DONE(bs_network_create(&net, graph, device, &err));

@@ -134,6 +134,7 @@ static bs_status run_checked(bs_handler *h, const bs_op_info *op, const bs_value
     BS_TRY(bs_op_check(op, values, &h->error));
     BS_TRY(check_all_finite(h, op, values, IN | INOUT, "before"));
     op->call(h, values);
+    bs_handler_finish(h);
     BS_TRY(h->error.code);
     BS_TRY(check_all_finite(h, op, values, OUT | INOUT, "after"));
     return check_all_finite(h, op, values, IN, "after");
@@ -301,6 +302,13 @@ static int is_fully_finite(bs_handler *h, const bs_array *a)
     return finite;
 }
 
+static void close_handle(bs_handler *h)
+{
+    bs_device *inner = inner_of(h->device);
+    if (inner->close_handle)
+        inner->close_handle(h);
+}
+
 static void close_debug(bs_device *device)
 {
     bs_device_release(inner_of(device));
@@ -329,7 +337,8 @@ bs_status bs_debug_open(bs_device **out, bs_device *inner, bs_error *err)
                           .allocate = allocate,
                           .write = write_array,
                           .read = read_array,
-                          .is_fully_finite = is_fully_finite};
+                          .is_fully_finite = is_fully_finite,
+                          .close_handle = close_handle};
     *out = device;
     return BS_OK;
 }

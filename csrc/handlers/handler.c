@@ -54,7 +54,7 @@ static bs_status check_holes(const bs_device *device, bs_error *err)
 }
 
 bs_status bs_device_open_type(bs_device **out, const bs_handler_type *type, bs_dtype dtype,
-                              bs_error *err)
+                              const bs_device_options *options, bs_error *err)
 {
     bs_status status = BS_OK;
     bs_device *device = bs_alloc(sizeof *device);
@@ -63,6 +63,8 @@ bs_status bs_device_open_type(bs_device **out, const bs_handler_type *type, bs_d
         return bs_fail(err, BS_NO_MEMORY, "no memory for handler '%s'", type->name);
     device->type = type;
     device->dtype = dtype;
+    if (options)
+        device->options = *options;
     device->references = 1;
     BS_TRY_DONE(type->open(device, err));
     bs_fill_with_fallbacks(&device->ops);
@@ -74,13 +76,14 @@ done:
     return status;
 }
 
-bs_status bs_device_open(bs_device **out, const char *name, bs_dtype dtype, bs_error *err)
+bs_status bs_device_open(bs_device **out, const char *name, bs_dtype dtype,
+                         const bs_device_options *options, bs_error *err)
 {
     const bs_handler_type *type = find(name);
     *out = NULL;
     if (!type)
         return bs_fail(err, BS_KEY, "there is no handler '%s'", name);
-    return bs_device_open_type(out, type, dtype, err);
+    return bs_device_open_type(out, type, dtype, options, err);
 }
 
 bs_device *bs_device_retain(bs_device *device)
@@ -111,6 +114,9 @@ void bs_handler_close(bs_handler *h)
     for (int i = 0; i < h->scratch.n_chunks; i++)
         bs_block_release(h->scratch.chunk[i]);
     memset(&h->scratch, 0, sizeof h->scratch);
+    if (h->device && h->device->close_handle)
+        h->device->close_handle(h);
+    h->impl = NULL;
 }
 
 /* ---- scratch ---- */

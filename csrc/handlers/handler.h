@@ -82,6 +82,13 @@ typedef struct bs_ops {
 
 typedef struct bs_device bs_device;
 
+/* What a handler may be told beyond the dtype; all zero is the default. The CPU has no use for it.
+ */
+typedef struct bs_device_options {
+    int number; /* which one of several devices */
+    int tf32;   /* products may round float32 to TensorFloat-32 */
+} bs_device_options;
+
 /* What a handler's folder exports: one const of this type, with a row in handlers.def. */
 typedef struct bs_handler_type {
     const char *name; /* "cpu" */
@@ -97,6 +104,7 @@ struct bs_device {
     bs_ops ops; /* complete after bs_device_open */
     const bs_handler_type *type;
     bs_dtype dtype;
+    bs_device_options options;
     int64_t references;
     void *impl; /* the handler's own */
     /* Zeroed memory with one reference on a 64-byte boundary; NULL if there is none. */
@@ -106,14 +114,20 @@ struct bs_device {
     bs_status (*read)(bs_device *device, const bs_array *array, void *host, bs_error *err);
     /* 1 if there is no NaN and no infinity. */
     int (*is_fully_finite)(bs_handler *h, const bs_array *a);
+    /* For devices that work while the host goes on; both may be NULL. `finish` waits for what may
+     * still fail because of the data, and puts it into the sticky error; `close_handle` frees
+     * h->impl. */
+    void (*finish)(bs_handler *h);
+    void (*close_handle)(bs_handler *h);
 };
 
 /* Opens the handler called `name` with one reference, or fails: BS_KEY (no such handler), BS_DEVICE
- * (a table with a hole, or the handler's own reason). */
-bs_status bs_device_open(bs_device **out, const char *name, bs_dtype dtype, bs_error *err);
+ * (a table with a hole, or the handler's own reason). Options may be NULL. */
+bs_status bs_device_open(bs_device **out, const char *name, bs_dtype dtype,
+                         const bs_device_options *options, bs_error *err);
 /* The same for a type that needs no row in handlers.def. */
 bs_status bs_device_open_type(bs_device **out, const bs_handler_type *type, bs_dtype dtype,
-                              bs_error *err);
+                              const bs_device_options *options, bs_error *err);
 bs_device *bs_device_retain(bs_device *device);
 void bs_device_release(bs_device *device); /* NULL is allowed */
 
@@ -129,8 +143,10 @@ struct bs_handler {
     const bs_ops *ops;
     bs_device *device;
     bs_dtype dtype;
-    bs_stream *stream; /* borrowed; random operations take its next draw */
-    bs_error error;    /* sticky */
+    bs_stream *stream;   /* borrowed; random operations take its next draw */
+    bs_error error;      /* sticky */
+    const char *running; /* the layer that a program is at, or NULL; for errors */
+    void *impl;          /* the device's own */
     struct {
         bs_block *chunk[16]; /* of growing size; kept until the handle is closed */
         int n_chunks;
@@ -142,6 +158,13 @@ struct bs_handler {
 /* Borrows device and stream, which must outlive the handle. Allocates nothing. */
 void bs_handler_init(bs_handler *h, bs_device *device, bs_stream *stream);
 void bs_handler_close(bs_handler *h); /* frees the scratch */
+
+/* What operations have still to say is in the sticky error afterwards. */
+static inline void bs_handler_finish(bs_handler *h)
+{
+    if (h->device->finish)
+        h->device->finish(h);
+}
 
 /* Scratch memory, valid until the mark taken before it is released. Content is arbitrary, start is
  * 64-byte aligned. After the first pass at a size nothing is allocated any more. No memory: NULL

@@ -212,6 +212,7 @@ void bs_network_set_gradient_hook(bs_network *net, bs_hook *hook, void *context)
 /* Moves the sticky error of the handle to the caller. */
 static bs_status take_error(bs_network *net, bs_error *err)
 {
+    bs_handler_finish(&net->handler);
     const bs_status code = net->handler.error.code;
     if (code != BS_OK && err && err->code == BS_OK)
         *err = net->handler.error;
@@ -246,13 +247,7 @@ static bs_status set_states(bs_network *net, int n, const bs_state_before *state
         }
         if (given->dtype != slot.dtype)
             return bs_fail(err, BS_STATE, "the network's handler has changed under its context");
-        bs_copy_to(&net->handler, given, &slot);
-        if (net->handler.error.code != BS_OK) {
-            bs_error_prefix(&net->handler.error, "the context of %s.%s.%s",
-                            net->wiring.layer[l->layer].name, bs_category_names[l->category],
-                            l->name);
-            break;
-        }
+        BS_TRY(net->buffers.device->write(net->buffers.device, &slot, given->data, err));
     }
     return take_error(net, err);
 }

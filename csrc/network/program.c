@@ -94,6 +94,7 @@ static void end_detour(const bs_program *program, bs_program_step *step, bs_deto
 static void begin_step(bs_program *program, bs_program_step *step, bs_handler *h, direction way)
 {
     program->running = step;
+    h->running = step->layer->name;
     step->mark = bs_scratch_mark(h);
     for (int i = 0; i < step->n_detours; i++)
         if (takes_part(program, step, &step->detour[i], way))
@@ -107,6 +108,7 @@ static void end_step(bs_program *program, bs_program_step *step, bs_handler *h, 
             end_detour(program, step, &step->detour[i], h, way);
     bs_scratch_release(h, step->mark);
     program->running = NULL;
+    h->running = NULL;
 }
 
 int bs_program_detour(const bs_program *program, int leaf, bs_array *out)

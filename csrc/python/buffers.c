@@ -177,7 +177,8 @@ static PyObject *leaf(PyObject *object, PyObject *index)
     if (i < 0 || i >= self->layout.n_leaves)
         return PyErr_Format(PyExc_IndexError, "there is no leaf %ld", i);
     const bs_array array = bs_buffers_array(&self->buffers, (int)i);
-    return bs_array_to_numpy(&array, bs_buffers_block(&self->buffers, (int)i));
+    return bs_array_to_python(&array, bs_buffers_block(&self->buffers, (int)i),
+                              self->buffers.device);
 }
 
 static PyObject *get_time_steps(PyObject *object, void *unused)

@@ -1,6 +1,7 @@
 /* convert.c - see convert.h. */
 #include "python/convert.h"
 
+#include "python/gpu_array.h"
 #include "python/numpy_api.h"
 
 static int type_number(bs_dtype dtype)
@@ -30,27 +31,19 @@ int bs_dtype_of(PyObject *value)
     return dtype;
 }
 
-/* The stride of dimension d in elements, or -1 if the elements do not lie on a grid of that size.
- */
-static int64_t stride_of(PyArrayObject *a, int d)
+int bs_express(void *data, bs_dtype dtype, int ndim, const int64_t *dim, const int64_t *stride,
+               bs_array *out)
 {
-    const npy_intp stride = PyArray_STRIDE(a, d), size = PyArray_ITEMSIZE(a);
-    return stride % size == 0 ? stride / size : -1;
-}
-
-/* Describes an array of up to BS_MAX_NDIM dimensions in place: the last dimensions packed, those
- * before at one pitch. Returns 0 if its strides cannot be said so. */
-static int express(PyArrayObject *a, bs_array *out)
-{
-    const int ndim = PyArray_NDIM(a);
     int lead = ndim;
-    int64_t packed = 1, expected, pitch = 0;
-    *out = (bs_array){.data = PyArray_DATA(a), .ndim = (int8_t)ndim};
-    for (int d = 0; d < ndim; d++)
-        out->dim[d] = PyArray_DIM(a, d);
-    while (lead > 0 && (out->dim[lead - 1] == 1 || stride_of(a, lead - 1) == packed))
-        packed *= out->dim[--lead];
-    if (PyArray_SIZE(a) == 0)
+    int64_t packed = 1, expected, pitch = 0, size = 1;
+    *out = (bs_array){.data = data, .ndim = (int8_t)ndim, .dtype = (int8_t)dtype};
+    for (int d = 0; d < ndim; d++) {
+        out->dim[d] = dim[d];
+        size *= dim[d];
+    }
+    while (lead > 0 && (dim[lead - 1] == 1 || stride[lead - 1] == packed))
+        packed *= dim[--lead];
+    if (size == 0)
         lead = 0;
     if (lead == ndim && ndim > 0)
         return 0; /* a row of one element each: matrices want the last dimension packed */
@@ -60,17 +53,30 @@ static int express(PyArrayObject *a, bs_array *out)
         return 1;
     expected = 0;
     for (int d = lead - 1; d >= 0; d--) {
-        if (out->dim[d] == 1)
+        if (dim[d] == 1)
             continue;
-        const int64_t stride = stride_of(a, d);
         if (expected == 0)
-            pitch = expected = stride;
-        if (stride != expected || pitch < packed)
+            pitch = expected = stride[d];
+        if (stride[d] != expected || pitch < packed)
             return 0;
-        expected *= out->dim[d];
+        expected *= dim[d];
     }
     out->pitch = pitch > packed ? pitch : packed;
     return 1;
+}
+
+/* An ndarray of numbers of that dtype. */
+static int express(PyArrayObject *a, bs_dtype dtype, bs_array *out)
+{
+    int64_t dim[BS_MAX_NDIM], stride[BS_MAX_NDIM];
+    const npy_intp size = PyArray_ITEMSIZE(a);
+    for (int d = 0; d < PyArray_NDIM(a); d++) {
+        if (PyArray_STRIDE(a, d) % size)
+            return 0; /* not on the grid of its elements */
+        dim[d] = PyArray_DIM(a, d);
+        stride[d] = PyArray_STRIDE(a, d) / size;
+    }
+    return bs_express(PyArray_DATA(a), dtype, PyArray_NDIM(a), dim, stride, out);
 }
 
 /* More dimensions than the engine has: the first ones are folded into one. a is C-contiguous. */
@@ -94,7 +100,7 @@ static int describe(PyArrayObject *a, bs_dtype dtype, bs_array *out)
         if (!PyArray_IS_C_CONTIGUOUS(a))
             return 0;
         fold(a, out);
-    } else if (!express(a, out)) {
+    } else if (!express(a, dtype, out)) {
         return 0;
     }
     out->dtype = (int8_t)dtype;
@@ -117,8 +123,8 @@ static PyObject *given_array(PyObject *value, bs_arg_kind kind, const char *op, 
     return Py_NewRef(value);
 }
 
-int bs_argument_open(bs_argument *argument, bs_array *array, PyObject *value, bs_dtype dtype,
-                     bs_arg_kind kind, const char *op, const char *name)
+static int open_numpy(bs_argument *argument, bs_array *array, PyObject *value, bs_dtype dtype,
+                      bs_arg_kind kind, const char *op, const char *name)
 {
     *argument = (bs_argument){.given = given_array(value, kind, op, name)};
     if (!argument->given)
@@ -144,10 +150,57 @@ int bs_argument_open(bs_argument *argument, bs_array *array, PyObject *value, bs
     return 0;
 }
 
+/* A GpuArray of the dtype that the engine can express, or a packed copy of anything else. */
+static int open_gpu(bs_argument *argument, bs_array *array, PyObject *value, bs_device *device,
+                    bs_arg_kind kind, const char *op, const char *name)
+{
+    if (!bs_is_gpu_array(value)) {
+        bs_array numbers;
+        if (kind != BS_ARG_IN) {
+            PyErr_Format(PyExc_TypeError, "%s: '%s' must be a GpuArray, not %.100s", op, name,
+                         Py_TYPE(value)->tp_name);
+            return -1;
+        }
+        argument->given = bs_packed_from_python(value, device->dtype, &numbers);
+        gpu_array *copy = argument->given
+                              ? bs_gpu_array_new(device, device->dtype, numbers.ndim, numbers.dim)
+                              : NULL;
+        argument->used = (PyObject *)copy;
+        return copy && bs_gpu_array_set(copy, argument->given) == 0
+                   ? bs_gpu_array_express(copy, array) - 1
+                   : -1;
+    }
+    const gpu_array *given = (gpu_array *)value;
+    if (given->device->type->name != device->type->name ||
+        given->device->options.number != device->options.number) {
+        PyErr_Format(PyExc_ValueError, "%s: '%s' lives on another device", op, name);
+        return -1;
+    }
+    argument->given = Py_NewRef(value);
+    if (given->dtype == device->dtype && bs_gpu_array_express(given, array)) {
+        argument->used = Py_NewRef(value);
+        return 0;
+    }
+    argument->used = (PyObject *)bs_gpu_array_packed(given, device->dtype);
+    argument->writes = kind != BS_ARG_IN;
+    return argument->used ? bs_gpu_array_express((gpu_array *)argument->used, array) - 1 : -1;
+}
+
+int bs_argument_open(bs_argument *argument, bs_array *array, PyObject *value, bs_device *device,
+                     bs_arg_kind kind, const char *op, const char *name)
+{
+    *argument = (bs_argument){.given = NULL};
+    return device->type->host_memory
+               ? open_numpy(argument, array, value, device->dtype, kind, op, name)
+               : open_gpu(argument, array, value, device, kind, op, name);
+}
+
 int bs_argument_write_back(bs_argument *argument)
 {
     if (!argument->writes)
         return 0;
+    if (bs_is_gpu_array(argument->given))
+        return bs_gpu_array_set((gpu_array *)argument->given, argument->used);
     return PyArray_CopyInto((PyArrayObject *)argument->given, (PyArrayObject *)argument->used);
 }
 
@@ -169,6 +222,9 @@ int bs_argument_hidden_overlap(const bs_argument *a, const bs_argument *b)
 {
     if (a->given == a->used && b->given == b->used)
         return 0;
+    if (bs_is_gpu_array(a->used))
+        return bs_is_gpu_array(a->given) && bs_is_gpu_array(b->given) &&
+               bs_gpu_arrays_overlap((gpu_array *)a->given, (gpu_array *)b->given);
     if (same_array((PyArrayObject *)a->given, (PyArrayObject *)b->given))
         return 0;
     PyObject *answer = PyObject_CallFunctionObjArgs(bs_the_core.shares_memory, a->given, b->given,
@@ -179,6 +235,12 @@ int bs_argument_hidden_overlap(const bs_argument *a, const bs_argument *b)
 }
 
 /* ---- whole arrays ---- */
+
+PyObject *bs_array_to_python(const bs_array *array, bs_block *block, bs_device *device)
+{
+    return device->type->host_memory ? bs_array_to_numpy(array, block)
+                                     : (PyObject *)bs_gpu_array_of(array, block, device);
+}
 
 static void release_block(PyObject *capsule)
 {

@@ -79,7 +79,7 @@ static int cast_rows(const bs_array *dest, PyArrayObject *source)
     return done;
 }
 
-int bs_copy_numbers(const bs_array *dest, bs_block *block, PyArrayObject *source)
+static int copy_to_host(const bs_array *dest, bs_block *block, PyArrayObject *source)
 {
     if (cast_rows(dest, source))
         return 0;
@@ -87,4 +87,25 @@ int bs_copy_numbers(const bs_array *dest, bs_block *block, PyArrayObject *source
     const int result = array ? PyArray_CopyInto((PyArrayObject *)array, source) : -1;
     Py_XDECREF(array);
     return result;
+}
+
+/* By way of packed memory of the host, in the dtype of dest. */
+static int copy_to_device(const bs_array *dest, bs_device *device, PyArrayObject *source)
+{
+    bs_array packed;
+    bs_error err = {0};
+    PyObject *host = bs_new_packed(dest, &packed);
+    if (!host || copy_to_host(&packed, NULL, source) < 0) {
+        Py_XDECREF(host);
+        return -1;
+    }
+    const bs_status status = device->write(device, dest, packed.data, &err);
+    Py_DECREF(host);
+    return status == BS_OK ? 0 : (bs_raise(&err), -1);
+}
+
+int bs_copy_numbers(const bs_array *dest, bs_block *block, bs_device *device, PyArrayObject *source)
+{
+    return device->type->host_memory ? copy_to_host(dest, block, source)
+                                     : copy_to_device(dest, device, source);
 }

@@ -5,7 +5,8 @@
 #include "python/numpy_api.h"
 
 /* Copies source, which can be broadcast to the shape of dest, into it; any dtype is cast. `block`
- * holds dest. -1 and an exception on failure. */
-int bs_copy_numbers(const bs_array *dest, bs_block *block, PyArrayObject *source);
+ * on `device` holds dest. -1 and an exception on failure. */
+int bs_copy_numbers(const bs_array *dest, bs_block *block, bs_device *device,
+                    PyArrayObject *source);
 
 #endif

@@ -13,7 +13,7 @@
 typedef struct bs_core {
     PyObject *validation_error, *network_error,
         *layer_error; /* brainstorm.utils.ValidationError and its children */
-    PyTypeObject *stream_type, *handler_type, *network_type, *stepper_type;
+    PyTypeObject *stream_type, *handler_type, *network_type, *stepper_type, *gpu_array_type;
     PyObject *float32, *float64; /* numpy.float32, numpy.float64 */
     PyObject *shares_memory;     /* numpy.shares_memory */
 } bs_core;
@@ -52,11 +52,22 @@ int bs_debug_handler_type_add(PyObject *module);
  * alive. */
 PyObject *bs_array_to_numpy(const bs_array *array, bs_block *block);
 
+/* The same, or a GpuArray of memory of a device. */
+PyObject *bs_array_to_python(const bs_array *array, bs_block *block, bs_device *device);
+
 /* A C-contiguous ndarray of the dtype with the real numbers of value, and *out as a view of it. */
 PyObject *bs_packed_from_python(PyObject *value, bs_dtype dtype, bs_array *out);
 
 /* A new packed ndarray of the shape and dtype of `like`, and *out as a view of it. */
 PyObject *bs_new_packed(const bs_array *like, bs_array *out);
+
+/* ---- host.c ---- */
+
+int bs_host_add(PyObject *module);
+
+/* ---- gpu_array.c: GpuArray ---- */
+
+int bs_gpu_array_type_add(PyObject *module);
 
 /* ---- layer types, Layer, Layout and Buffers, Network and Stepper ---- */
 

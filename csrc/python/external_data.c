@@ -123,11 +123,12 @@ static int copy(bs_network *net, const item *it)
         bs_raise(&err);
         return -1;
     }
-    if (it->value)
-        return bs_copy_numbers(&array, block, it->value);
-    PyObject *dest = bs_array_to_numpy(&array, block);
-    const int result = dest ? PyArray_FillWithScalar((PyArrayObject *)dest, Py_False) : -1;
-    Py_XDECREF(dest);
+    PyObject *source = it->value ? Py_NewRef((PyObject *)it->value)
+                                 : PyArray_ZEROS(0, NULL, NPY_BOOL, 0); /* which is broadcast */
+    const int result = source ? bs_copy_numbers(&array, block, bs_network_device(net),
+                                                (PyArrayObject *)source)
+                              : -1;
+    Py_XDECREF(source);
     return result;
 }
 

@@ -4,6 +4,7 @@
 #include "python/handler.h"
 
 #include "python/convert.h"
+#include "python/gpu_array.h"
 
 handler_object *bs_handler_opened(PyObject *self)
 {
@@ -57,13 +58,14 @@ void bs_handler_unlock(handler_object *h)
 
 static int handler_init(PyObject *self, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"name", "dtype", "stream", NULL};
+    static char *names[] = {"name", "dtype", "stream", "device", "tf32", NULL};
     handler_object *h = (handler_object *)self;
     const char *name;
     PyObject *dtype_object, *stream_object;
+    bs_device_options options = {0};
     bs_error err = {0};
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "sOO:Handler", names, &name, &dtype_object,
-                                     &stream_object))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "sOO|ip:Handler", names, &name, &dtype_object,
+                                     &stream_object, &options.number, &options.tf32))
         return -1;
     const int dtype = bs_dtype_of(dtype_object);
     if (dtype < 0 || !bs_stream_of(stream_object))
@@ -76,7 +78,7 @@ static int handler_init(PyObject *self, PyObject *args, PyObject *kwargs)
         PyErr_NoMemory();
         return -1;
     }
-    if (bs_device_open(&h->device, name, (bs_dtype)dtype, &err) != BS_OK) {
+    if (bs_device_open(&h->device, name, (bs_dtype)dtype, &options, &err) != BS_OK) {
         bs_raise(&err);
         return -1;
     }
@@ -146,9 +148,46 @@ static PyGetSetDef attributes[] = {
     {NULL, NULL, NULL, NULL, NULL},
 };
 
+/* ---- arrays of a device ---- */
+
+static handler_object *with_device_memory(PyObject *self)
+{
+    handler_object *h = bs_handler_opened(self);
+    if (h && h->device->type->host_memory) {
+        PyErr_SetString(PyExc_TypeError, "the arrays of this handler are those of NumPy");
+        return NULL;
+    }
+    return h;
+}
+
+static PyObject *new_array(PyObject *self, PyObject *args)
+{
+    int64_t dim[BS_MAX_NDIM];
+    PyObject *shape, *dtype_object;
+    const handler_object *h = with_device_memory(self);
+    if (!h || !PyArg_ParseTuple(args, "OO:new_array", &shape, &dtype_object))
+        return NULL;
+    const int dtype = bs_dtype_of(dtype_object), ndim = dtype < 0 ? -1 : bs_parse_shape(shape, dim);
+    return ndim < 0 ? NULL : (PyObject *)bs_gpu_array_new(h->device, (bs_dtype)dtype, ndim, dim);
+}
+
+static PyObject *wrap_array(PyObject *self, PyObject *array)
+{
+    const handler_object *h = with_device_memory(self);
+    return h ? (PyObject *)bs_gpu_array_from_interface(array, h->device) : NULL;
+}
+
+static PyMethodDef array_methods[] = {
+    {"new_array", new_array, METH_VARARGS,
+     "new_array(shape, dtype)\n--\n\nA GpuArray of zeros in new memory of the device."},
+    {"wrap_array", wrap_array, METH_O,
+     "wrap_array(array)\n--\n\nA GpuArray on memory that another library has allocated."},
+    {NULL, NULL, 0, NULL},
+};
+
 static PyType_Slot slots[] = {
-    {Py_tp_doc,
-     "Handler(name, dtype, stream)\n--\n\nAn opened handler, with one method per operation."},
+    {Py_tp_doc, "Handler(name, dtype, stream, device=0, tf32=False)\n--\n\nAn opened handler, with "
+                "one method per operation."},
     {Py_tp_init, handler_init},
     {Py_tp_dealloc, handler_dealloc},
     {Py_tp_methods, bs_operation_methods},
@@ -164,5 +203,16 @@ static PyType_Spec spec = {.name = "brainstorm._core.Handler",
 int bs_handler_type_add(PyObject *module)
 {
     bs_the_core.handler_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &spec, NULL);
-    return bs_the_core.handler_type ? PyModule_AddType(module, bs_the_core.handler_type) : -1;
+    if (!bs_the_core.handler_type)
+        return -1;
+    for (PyMethodDef *m = array_methods; m->ml_name; m++) {
+        PyObject *method = PyDescr_NewMethod(bs_the_core.handler_type, m);
+        if (!method ||
+            PyObject_SetAttrString((PyObject *)bs_the_core.handler_type, m->ml_name, method) < 0) {
+            Py_XDECREF(method);
+            return -1;
+        }
+        Py_DECREF(method);
+    }
+    return PyModule_AddType(module, bs_the_core.handler_type);
 }

@@ -185,6 +185,7 @@ static int fill_module(PyObject *module)
     if (PyArray_ImportNumPyAPI() < 0 || find_numpy() < 0 || bs_errors_add(module) < 0)
         return -1;
     if (bs_stream_type_add(module) < 0 || bs_handler_type_add(module) < 0 ||
+        bs_gpu_array_type_add(module) < 0 || bs_host_add(module) < 0 ||
         bs_debug_handler_type_add(module) < 0 ||
         bs_module_add(module, "operations", describe_operations()) < 0)
         return -1;

@@ -176,7 +176,9 @@ PyObject *bs_network_leaf(network_object *self, PyObject *index)
     if (!inside && bs_network_hold(self) < 0)
         return NULL;
     const bs_status status = bs_network_array(self->net, (int)leaf, &array, &block, &err);
-    PyObject *out = status == BS_OK ? bs_array_to_numpy(&array, block) : bs_raise(&err);
+    PyObject *out = status == BS_OK
+                        ? bs_array_to_python(&array, block, bs_network_device(self->net))
+                        : bs_raise(&err);
     if (!inside)
         bs_network_let_go(self);
     return out;

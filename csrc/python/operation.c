@@ -151,11 +151,11 @@ static void name_argument(const bs_op_info *op, const bs_arg_info *arg)
     Py_XDECREF(traceback);
 }
 
-static int convert_value(operation_call *c, int k, bs_dtype dtype)
+static int convert_value(operation_call *c, int k, bs_device *device)
 {
     const bs_arg_info *arg = &c->op->args[k];
     if (bs_arg_is_array(&c->op->args[k]))
-        return bs_argument_open(&c->arguments[k], &c->values[k].array, c->given[k], dtype,
+        return bs_argument_open(&c->arguments[k], &c->values[k].array, c->given[k], device,
                                 arg->kind, c->op->name, arg->name);
     const int status = convert_plain(c->given[k], arg->kind, &c->values[k]);
     if (status < 0)
@@ -195,6 +195,7 @@ static void run_locked(handler_object *h, const operation_call *c, bs_error *err
     const int flushed = bs_flush_subnormals(1);
     c->op->call(&h->handle, c->values);
     bs_flush_subnormals(flushed);
+    bs_handler_finish(&h->handle);
     *err = h->handle.error;
     h->handle.error.code = BS_OK;
     bs_scratch_release(&h->handle, (bs_mark){0});
@@ -231,7 +232,7 @@ static PyObject *call_operation(PyObject *self, bs_op_id id, PyObject *const *ar
     operation_call c = {.op = &bs_op_infos[id]};
     int status = h ? sort_arguments(&c, args, n, names) : -1;
     for (int arg = 0; arg < c.op->n_args && status == 0; arg++)
-        status = convert_value(&c, arg, h->device->dtype);
+        status = convert_value(&c, arg, h->device);
     if (status == 0)
         status = run_operation(h, &c);
     for (int arg = 0; arg < c.op->n_args; arg++)
@@ -259,12 +260,17 @@ static PyObject *is_fully_finite(PyObject *self, PyObject *args, PyObject *named
     bs_argument argument = {0};
     bs_array a;
     int finite = -1;
-    if (h && bs_argument_open(&argument, &a, value, h->device->dtype, BS_ARG_IN, "is_fully_finite",
-                              "a") == 0) {
+    if (h &&
+        bs_argument_open(&argument, &a, value, h->device, BS_ARG_IN, "is_fully_finite", "a") == 0) {
         bs_handler_lock(h);
         Py_BEGIN_ALLOW_THREADS
         finite = h->device->is_fully_finite(&h->handle, &a);
         Py_END_ALLOW_THREADS
+        if (h->handle.error.code != BS_OK) {
+            bs_raise(&h->handle.error);
+            h->handle.error.code = BS_OK;
+            finite = -1;
+        }
         bs_handler_unlock(h);
     }
     bs_argument_close(&argument);

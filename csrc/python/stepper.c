@@ -113,7 +113,7 @@ static PyObject *stepper_state(stepper_object *self, PyObject *args)
         return NULL;
     if (!bs_stepper_state(self->stepper, index, &array, &block))
         Py_RETURN_NONE;
-    return bs_array_to_numpy(&array, block);
+    return bs_array_to_python(&array, block, bs_stepper_device(self->stepper));
 }
 
 static PyObject *stepper_get_updates(stepper_object *self, void *unused)

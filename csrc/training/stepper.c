@@ -138,6 +138,11 @@ int bs_stepper_state(const bs_stepper *stepper, int i, bs_array *out, bs_block *
     return 1;
 }
 
+bs_device *bs_stepper_device(const bs_stepper *stepper)
+{
+    return stepper->device;
+}
+
 int64_t bs_stepper_updates(const bs_stepper *stepper)
 {
     return stepper->updates;
@@ -194,6 +199,7 @@ bs_status bs_stepper_run(bs_stepper *stepper, bs_error *err)
     BS_TRY(bs_network_backward(stepper->net, err));
     step(stepper, stepper->type->after, &v);
     stepper->updates++;
+    bs_handler_finish(h);
     const bs_status code = h->error.code;
     if (code != BS_OK && err)
         *err = h->error;

@@ -67,6 +67,9 @@ bs_status bs_stepper_start(bs_stepper *stepper, bs_network *net, bs_error *err);
  * 0 before the first start, or if there is none. */
 int bs_stepper_state(const bs_stepper *stepper, int i, bs_array *out, bs_block **block);
 
+/* What the state vectors lie on, borrowed; NULL before the first start. */
+bs_device *bs_stepper_device(const bs_stepper *stepper);
+
 /* The count of updates since start, which may be set to go on where another stepper has stopped. */
 int64_t bs_stepper_updates(const bs_stepper *stepper);
 void bs_stepper_set_updates(bs_stepper *stepper, int64_t updates);

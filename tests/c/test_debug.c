@@ -12,7 +12,7 @@ static void set_up(fixture *f)
 {
     bs_error err = {0};
     f->live = bs_alloc_live();
-    CHECK(bs_device_open(&f->cpu, "cpu", BS_F64, &err) == BS_OK);
+    CHECK(bs_device_open(&f->cpu, "cpu", BS_F64, NULL, &err) == BS_OK);
     CHECK(bs_debug_open(&f->device, f->cpu, &err) == BS_OK);
     f->stream = (bs_stream){.key = 7};
     bs_handler_init(&f->h, f->device, &f->stream);

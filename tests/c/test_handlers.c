@@ -15,7 +15,7 @@ typedef struct fixture {
 static void set_up(fixture *f, bs_dtype dtype)
 {
     bs_error err = {0};
-    CHECK(bs_device_open(&f->device, "cpu", dtype, &err) == BS_OK);
+    CHECK(bs_device_open(&f->device, "cpu", dtype, NULL, &err) == BS_OK);
     f->stream = (bs_stream){.key = 7, .draw = 3};
     bs_handler_init(&f->h, f->device, &f->stream);
 }
@@ -33,7 +33,7 @@ BS_TEST(handler_names)
     bs_device *device;
     bs_error err = {0};
     CHECK_TEXT(bs_handler_names[0], "cpu");
-    CHECK(bs_device_open(&device, "abacus", BS_F32, &err) == BS_KEY && device == NULL);
+    CHECK(bs_device_open(&device, "abacus", BS_F32, NULL, &err) == BS_KEY && device == NULL);
     CHECK_TEXT(err.text, "there is no handler 'abacus'");
     CHECK(bs_handler_info("cpu", "instruction_set") != NULL);
     CHECK(bs_handler_info("cpu", "colour") == NULL && bs_handler_info("abacus", "blas") == NULL);
@@ -60,12 +60,12 @@ BS_TEST(handler_with_a_hole)
     bs_error err = {0};
     const int64_t live = bs_alloc_live();
     closed = 0;
-    CHECK(bs_device_open_type(&device, &type, BS_F32, &err) == BS_DEVICE && device == NULL);
+    CHECK(bs_device_open_type(&device, &type, BS_F32, NULL, &err) == BS_DEVICE && device == NULL);
     CHECK_TEXT(err.text, "handler 'half' has no operation 'copy_to'");
     CHECK(closed == 1 && bs_alloc_live() == live);
     bs_alloc_fail_at(1);
     err.code = BS_OK;
-    CHECK(bs_device_open_type(&device, &type, BS_F32, &err) == BS_NO_MEMORY);
+    CHECK(bs_device_open_type(&device, &type, BS_F32, NULL, &err) == BS_NO_MEMORY);
     bs_alloc_fail_at(0);
 }
 

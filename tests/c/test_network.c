@@ -42,7 +42,7 @@ static const char *build(fill_function *fill)
     bs_graph_create(&graph, &err);
     fill(graph, &err);
     if (err.code == BS_OK)
-        bs_device_open(&device, "cpu", BS_F32, &err);
+        bs_device_open(&device, "cpu", BS_F32, NULL, &err);
     if (err.code == BS_OK)
         bs_network_create(&net, graph, device, &err);
     bs_network_close(net);
@@ -308,7 +308,7 @@ static bs_status live(bs_error *err)
     BS_TRY_DONE(bs_graph_create(&graph, err));
     side_by_side(graph, err);
     BS_TRY_DONE(err->code);
-    BS_TRY_DONE(bs_device_open(&device, "cpu", BS_F64, err));
+    BS_TRY_DONE(bs_device_open(&device, "cpu", BS_F64, NULL, err));
     BS_TRY_DONE(bs_network_create(&net, graph, device, err));
     BS_TRY_DONE(bs_network_resize(net, 3, 4, err));
     BS_TRY_DONE(bs_stepper_create(&stepper, "Nesterov", err));
@@ -348,7 +348,7 @@ BS_TEST(network_is_entered_once)
     bs_device *device = NULL;
     bs_graph_create(&graph, &err);
     side_by_side(graph, &err);
-    bs_device_open(&device, "cpu", BS_F32, &err);
+    bs_device_open(&device, "cpu", BS_F32, NULL, &err);
     CHECK(bs_network_create(&net, graph, device, &err) == BS_OK);
     CHECK(bs_network_enter(net, &err) == BS_OK);
     CHECK(bs_network_enter(net, &err) == BS_STATE);
@@ -374,8 +374,8 @@ BS_TEST(network_changes_its_device)
     const int64_t before = bs_alloc_live();
     bs_graph_create(&graph, &err);
     side_by_side(graph, &err);
-    bs_device_open(&single, "cpu", BS_F32, &err);
-    bs_device_open(&twice, "cpu", BS_F64, &err);
+    bs_device_open(&single, "cpu", BS_F32, NULL, &err);
+    bs_device_open(&twice, "cpu", BS_F64, NULL, &err);
     CHECK(bs_network_create(&net, graph, single, &err) == BS_OK);
     bs_device_release(single); /* the network has its own reference */
     CHECK(bs_network_array(net, BS_LEAF_PARAMETERS, &parameters, NULL, &err) == BS_OK);

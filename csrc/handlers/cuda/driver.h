@@ -17,6 +17,21 @@ typedef struct CUfunc_st *CUfunction;
 typedef struct CUstream_st *CUstream;
 typedef struct _nvrtcProgram *nvrtcProgram;
 typedef struct cublasContext *cublasHandle_t;
+typedef struct CUDA_MEMCPY2D_st { /* Height rows of WidthInBytes bytes */
+    size_t srcXInBytes, srcY;
+    int srcMemoryType;
+    const void *srcHost;
+    CUdeviceptr srcDevice;
+    void *srcArray;
+    size_t srcPitch;
+    size_t dstXInBytes, dstY;
+    int dstMemoryType;
+    void *dstHost;
+    CUdeviceptr dstDevice;
+    void *dstArray;
+    size_t dstPitch;
+    size_t WidthInBytes, Height;
+} CUDA_MEMCPY2D;
 #endif
 
 /* Constants of cuda.h and cublas_v2.h. */
@@ -25,6 +40,8 @@ enum {
     BS_CU_CAPABILITY_MAJOR = 75,
     BS_CU_CAPABILITY_MINOR = 76,
     BS_CU_OUT_OF_MEMORY = 2,
+    BS_CU_HOST = 1, /* kinds of memory */
+    BS_CU_DEVICE = 2,
     BS_CUBLAS_NO_TRANSPOSE = 0,
     BS_CUBLAS_TRANSPOSE = 1,
     BS_CUBLAS_PEDANTIC = 2,

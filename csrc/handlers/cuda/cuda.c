@@ -1,0 +1,241 @@
+/* cuda.c - opening and closing a GPU, and its memory. */
+#include "handlers/cuda/cuda.h"
+
+#include <limits.h>
+#include <string.h>
+#include <unistd.h>
+
+bs_status bs_cuda_check(const bs_cuda *cuda, int result, const char *function, bs_error *err)
+{
+    const char *text = NULL;
+    if (result == 0)
+        return BS_OK;
+    if (strncmp(function, "cu", 2) == 0 && strncmp(function, "cublas", 6) != 0)
+        cuda->driver->cuGetErrorString(result, &text);
+    return bs_fail(err, result == BS_CU_OUT_OF_MEMORY && text ? BS_NO_MEMORY : BS_DEVICE,
+                   "%s failed: %s (%d)", function, text ? text : "error", result);
+}
+
+bs_status bs_cuda_enter(bs_cuda *cuda, bs_error *err)
+{
+    if (cuda->process != getpid())
+        return bs_fail(err, BS_DEVICE,
+                       "a GPU cannot be used in a process that was forked after it was opened");
+    return BS_CUDA_CALL(cuda, err, cuCtxSetCurrent, cuda->context);
+}
+
+/* ---- opening ---- */
+
+enum {
+    OLDEST_CAPABILITY = 50,
+    WORKSPACE_BYTES = 32 << 20 /* what cuBLAS asks for on the largest devices */
+};
+
+/* The newest architecture that both the device and the compiler know. */
+static bs_status choose_capability(bs_cuda *cuda, bs_error *err)
+{
+    int major, minor, n, known[128], best = 0;
+    BS_TRY(BS_CUDA_CALL(cuda, err, cuDeviceGetAttribute, &major, BS_CU_CAPABILITY_MAJOR,
+                        cuda->device));
+    BS_TRY(BS_CUDA_CALL(cuda, err, cuDeviceGetAttribute, &minor, BS_CU_CAPABILITY_MINOR,
+                        cuda->device));
+    BS_TRY(BS_CUDA_CALL(cuda, err, nvrtcGetNumSupportedArchs, &n));
+    if (n > (int)(sizeof known / sizeof known[0]))
+        return bs_fail(err, BS_DEVICE, "NVRTC knows %d architectures, too many", n);
+    BS_TRY(BS_CUDA_CALL(cuda, err, nvrtcGetSupportedArchs, known));
+    for (int i = 0; i < n; i++)
+        if (known[i] == 10 * major + minor)
+            best = known[i];
+    if (!best)
+        return bs_fail(err, BS_DEVICE,
+                       "this GPU has compute capability %d.%d, for which the NVRTC here does not "
+                       "compile; another version does: pip install brainstorm[pycuda12] for old "
+                       "GPUs, a newer nvidia-cuda-nvrtc for new ones",
+                       major, minor);
+    cuda->capability = best;
+    return BS_OK;
+}
+
+static bs_status open_blas(bs_cuda *cuda, int tf32, bs_error *err)
+{
+    BS_TRY(BS_CUDA_CALL(cuda, err, cublasCreate_v2, &cuda->blas));
+    BS_TRY(BS_CUDA_CALL(cuda, err, cublasSetStream_v2, cuda->blas, cuda->stream));
+    BS_TRY(BS_CUDA_CALL(cuda, err, cuMemAlloc_v2, &cuda->workspace, WORKSPACE_BYTES));
+    BS_TRY(BS_CUDA_CALL(cuda, err, cublasSetWorkspace_v2, cuda->blas, (void *)cuda->workspace,
+                        WORKSPACE_BYTES)); /* its own memory: the same sums in every run */
+    return BS_CUDA_CALL(cuda, err, cublasSetMathMode, cuda->blas,
+                        tf32 ? BS_CUBLAS_TF32 : BS_CUBLAS_PEDANTIC);
+}
+
+static bs_status open_device(bs_cuda *cuda, const bs_device_options *options, bs_error *err)
+{
+    int n;
+    BS_TRY(BS_CUDA_CALL(cuda, err, cuInit, 0));
+    BS_TRY(BS_CUDA_CALL(cuda, err, cuDeviceGetCount, &n));
+    if (options->number < 0 || options->number >= n)
+        return bs_fail(err, BS_VALUE, "device is %d, but this machine has %d GPU%s",
+                       options->number, n, n == 1 ? "" : "s");
+    BS_TRY(BS_CUDA_CALL(cuda, err, cuDeviceGet, &cuda->device, options->number));
+    BS_TRY(choose_capability(cuda, err));
+    BS_TRY(BS_CUDA_CALL(cuda, err, cuDevicePrimaryCtxRetain, &cuda->context, cuda->device));
+    BS_TRY(bs_cuda_enter(cuda, err));
+    BS_TRY(BS_CUDA_CALL(cuda, err, cuStreamCreate, &cuda->stream, 0)); /* 0: work that others put on
+                                                       the default stream is ordered with ours */
+    return open_blas(cuda, options->tf32, err);
+}
+
+void bs_cuda_release(bs_cuda *cuda)
+{
+    if (!cuda || __atomic_sub_fetch(&cuda->references, 1, __ATOMIC_ACQ_REL) != 0)
+        return;
+    if (cuda->context && bs_cuda_enter(cuda, NULL) == BS_OK) {
+        if (cuda->stream)
+            cuda->driver->cuStreamSynchronize(cuda->stream);
+        bs_cuda_unload_modules(cuda);
+        if (cuda->blas)
+            cuda->driver->cublasDestroy_v2(cuda->blas);
+        cuda->driver->cuMemFree_v2(cuda->workspace);
+        if (cuda->stream)
+            cuda->driver->cuStreamDestroy_v2(cuda->stream);
+        cuda->driver->cuDevicePrimaryCtxRelease_v2(cuda->device);
+    }
+    pthread_mutex_destroy(&cuda->lock);
+    bs_free(cuda);
+}
+
+/* ---- memory ---- */
+
+typedef struct cuda_block {
+    bs_block block;
+    bs_cuda *cuda; /* a reference */
+} cuda_block;
+
+static void free_block(bs_block *block)
+{
+    bs_cuda *cuda = ((cuda_block *)block)->cuda;
+    if (bs_cuda_enter(cuda, NULL) == BS_OK)
+        cuda->driver->cuMemFree_v2((CUdeviceptr)block->data); /* waits for what uses it */
+    bs_free(block);
+    bs_cuda_release(cuda);
+}
+
+static bs_block *allocate(bs_device *device, size_t bytes)
+{
+    bs_cuda *cuda = device->impl;
+    cuda_block *out = bs_alloc(sizeof *out);
+    CUdeviceptr data = 0;
+    if (!out || bs_cuda_enter(cuda, NULL) != BS_OK ||
+        cuda->driver->cuMemAlloc_v2(&data, bytes ? bytes : 1) != 0)
+        goto failed;
+    if (cuda->driver->cuMemsetD8Async(data, 0, bytes, cuda->stream) != 0)
+        goto failed;
+    __atomic_add_fetch(&cuda->references, 1, __ATOMIC_RELAXED);
+    out->cuda = cuda;
+    out->block = (bs_block){
+        .data = (void *)data, .bytes = bytes, .references = 1, .release = free_block};
+    return &out->block;
+failed:
+    if (data)
+        cuda->driver->cuMemFree_v2(data);
+    bs_free(out);
+    return NULL;
+}
+
+enum { FROM_HOST, TO_HOST };
+
+/* Copies between an array and packed memory of the host, and waits for it. */
+static bs_status transfer(bs_device *device, const bs_array *array, void *host, int way,
+                          bs_error *err)
+{
+    bs_cuda *cuda = device->impl;
+    const size_t size = bs_dtype_size(array->dtype);
+    const size_t rows = bs_is_packed(array) ? 1 : (size_t)bs_rows(array),
+                 width = (size_t)bs_count(array) / (rows ? rows : 1) * size;
+    const size_t pitch = rows == 1 ? width : (size_t)array->pitch * size;
+    if (bs_count(array) == 0)
+        return BS_OK;
+    CUDA_MEMCPY2D copy = {
+        .srcPitch = width, .dstPitch = width, .WidthInBytes = width, .Height = rows};
+    if (way == FROM_HOST) {
+        copy.srcMemoryType = BS_CU_HOST, copy.srcHost = host;
+        copy.dstMemoryType = BS_CU_DEVICE, copy.dstDevice = (CUdeviceptr)array->data;
+        copy.dstPitch = pitch;
+    } else {
+        copy.srcMemoryType = BS_CU_DEVICE, copy.srcDevice = (CUdeviceptr)array->data;
+        copy.dstMemoryType = BS_CU_HOST, copy.dstHost = host;
+        copy.srcPitch = pitch;
+    }
+    BS_TRY(bs_cuda_enter(cuda, err));
+    BS_TRY(BS_CUDA_CALL(cuda, err, cuMemcpy2DAsync_v2, &copy, cuda->stream));
+    return BS_CUDA_CALL(cuda, err, cuStreamSynchronize, cuda->stream);
+}
+
+static bs_status write_array(bs_device *device, const bs_array *array, const void *host,
+                             bs_error *err)
+{
+    return transfer(device, array, (void *)(uintptr_t)host, FROM_HOST, err);
+}
+
+static bs_status read_array(bs_device *device, const bs_array *array, void *host, bs_error *err)
+{
+    return transfer(device, array, host, TO_HOST, err);
+}
+
+static int is_fully_finite(bs_handler *h, const bs_array *a)
+{
+    bs_cuda *cuda = bs_cuda_of(h);
+    const bs_mark mark = bs_scratch_mark(h);
+    const bs_cuda_view view = bs_cuda_matrix(h, a, a->lead);
+    const bs_array flag = bs_array_packed(bs_scratch_take(h, sizeof(int)), h->dtype, 0, NULL);
+    bs_launch l = bs_launch_over(view.matrix.dim[0], view.matrix.dim[1]);
+    int found = 0;
+    bs_launch_array(&l, 0, &view.matrix);
+    l.args.array[1].at = flag.data;
+    if (h->error.code == BS_OK && bs_cuda_enter(cuda, &h->error) == BS_OK &&
+        BS_CUDA_CALL(cuda, &h->error, cuMemsetD8Async, (CUdeviceptr)flag.data, 0, sizeof(int),
+                     cuda->stream) == BS_OK) {
+        bs_launch_places(h, BS_KERNEL_find_not_finite, &l);
+        BS_CUDA_CALL(cuda, &h->error, cuMemcpyDtoHAsync_v2, &found, (CUdeviceptr)flag.data,
+                     sizeof found, cuda->stream);
+        BS_CUDA_CALL(cuda, &h->error, cuStreamSynchronize, cuda->stream);
+    }
+    bs_scratch_release(h, mark);
+    return !found;
+}
+
+/* ---- the handler ---- */
+
+static bs_status open_cuda(bs_device *device, bs_error *err)
+{
+    static bs_cuda_fill *const fill[] = {bs_cuda_fill_elementwise, bs_cuda_fill_matrix,
+                                         bs_cuda_fill_sums,        bs_cuda_fill_ids,
+                                         bs_cuda_fill_random,      bs_cuda_fill_images,
+                                         bs_cuda_fill_recurrent,   bs_cuda_fill_steppers};
+    bs_cuda *cuda = bs_alloc(sizeof *cuda);
+    if (!cuda)
+        return bs_fail(err, BS_NO_MEMORY, "no memory for a GPU");
+    device->impl = cuda;
+    cuda->references = 1;
+    cuda->dtype = device->dtype;
+    cuda->process = getpid();
+    pthread_mutex_init(&cuda->lock, NULL);
+    BS_TRY(bs_cuda_driver_load(&cuda->driver, err));
+    BS_TRY(open_device(cuda, &device->options, err));
+    for (size_t i = 0; i < sizeof fill / sizeof fill[0]; i++)
+        fill[i](&device->ops);
+    device->allocate = allocate;
+    device->write = write_array;
+    device->read = read_array;
+    device->is_fully_finite = is_fully_finite;
+    device->finish = bs_cuda_finish;
+    device->close_handle = bs_cuda_close_handle;
+    return BS_OK;
+}
+
+static void close_cuda(bs_device *device)
+{
+    bs_cuda_release(device->impl);
+}
+
+extern const bs_handler_type bs_cuda_handler;
+const bs_handler_type bs_cuda_handler = {.name = "cuda", .open = open_cuda, .close = close_cuda};

@@ -1,0 +1,136 @@
+/* cuda.h - the handler "cuda", for NVIDIA GPUs: what its files share.
+ *
+ * Everything runs in order on one stream of the device. Kernels are compiled for this very GPU when
+ * they are first needed (modules.c) and all take the same struct (kernel_args.h); products are
+ * those of cuBLAS. An operation only puts work on the stream; what can go wrong with data (ids) is
+ * noted on the device and read when a pass ends (reports.c). */
+#ifndef BS_HANDLERS_CUDA_CUDA_H
+#define BS_HANDLERS_CUDA_CUDA_H
+
+#include <pthread.h>
+#include <sys/types.h>
+
+#include "handlers/cuda/driver.h"
+#include "handlers/cuda/kernel_args.h"
+#include "handlers/handler.h"
+
+/* ---- kernels ---- */
+
+typedef enum bs_cuda_kernel {
+#define BS_KERNEL(module, kind, name) BS_KERNEL_##name,
+#include "handlers/cuda/kernels.def"
+    BS_N_KERNELS
+} bs_cuda_kernel;
+
+enum { BS_CUDA_MAX_MODULES = 16 };
+
+/* ---- the device ---- */
+
+typedef struct bs_cuda {
+    const bs_cuda_driver *driver;
+    int64_t references; /* of the bs_device and of each of its blocks */
+    bs_dtype dtype;
+    CUdevice device;
+    CUcontext context;
+    CUstream stream;
+    cublasHandle_t blas;
+    CUdeviceptr workspace;                   /* of cuBLAS */
+    int capability;                          /* 90 for 9.0 */
+    pid_t process;                           /* that opened it; CUDA does not survive a fork */
+    pthread_mutex_t lock;                    /* guards what stands below, and blas */
+    CUmodule module[BS_CUDA_MAX_MODULES][2]; /* [.][1]: with long indices */
+    CUfunction function[BS_N_KERNELS][2];
+} bs_cuda;
+
+static inline bs_cuda *bs_cuda_of(const bs_handler *h)
+{
+    return h->device->impl;
+}
+
+/* Makes the device's context the one of this thread. Every entry into the handler begins so. */
+bs_status bs_cuda_enter(bs_cuda *cuda, bs_error *err);
+
+/* BS_OK if `result` is 0, else the sticky error, naming the function of the driver. */
+bs_status bs_cuda_check(const bs_cuda *cuda, int result, const char *function, bs_error *err);
+
+/* cuda->driver->function(...), checked. */
+#define BS_CUDA_CALL(cuda, err, function, ...)                                                     \
+    bs_cuda_check((cuda), (cuda)->driver->function(__VA_ARGS__), #function, (err))
+
+void bs_cuda_release(bs_cuda *cuda); /* closes it with the last reference */
+
+/* The function of a kernel, compiled and loaded when it is first asked for (modules.c). */
+bs_status bs_cuda_function(bs_cuda *cuda, bs_cuda_kernel kernel, int long_indices, CUfunction *out,
+                           bs_error *err);
+void bs_cuda_unload_modules(bs_cuda *cuda);
+
+/* ---- launching (launch.c) ---- */
+
+/* A launch being put together. Arrays are given as matrices; those that the engine's views cannot
+ * express so are packed before (bs_cuda_packed). */
+typedef struct bs_launch {
+    bs_kernel_args args;
+    int64_t extent; /* the largest index that occurs */
+} bs_launch;
+
+/* size[0] and size[1] are rows and cols. */
+bs_launch bs_launch_over(int64_t rows, int64_t cols);
+void bs_launch_array(bs_launch *l, int k, const bs_array *matrix);
+void bs_launch_number(const bs_handler *h, bs_launch *l, int k, double value);
+
+/* A thread for each place; nothing happens without places. */
+void bs_launch_places(bs_handler *h, bs_cuda_kernel kernel, const bs_launch *l);
+/* A thread for each of n. */
+void bs_launch_threads(bs_handler *h, bs_cuda_kernel kernel, const bs_launch *l, int64_t n);
+/* A block of `threads` threads for each of n. */
+void bs_launch_blocks(bs_handler *h, bs_cuda_kernel kernel, const bs_launch *l, int64_t n,
+                      int threads);
+
+/* ---- views (views.c) ---- */
+
+/* The matrix (product of the first `lead` dimensions, rest) of an array; where a view is none, of a
+ * packed copy in scratch. `copy_back` is for what a kernel has written. */
+typedef struct bs_cuda_view {
+    bs_array matrix;
+    const bs_array *given;
+    bs_array copy; /* data NULL: none was needed */
+} bs_cuda_view;
+
+bs_cuda_view bs_cuda_matrix(bs_handler *h, const bs_array *a, int lead);
+void bs_cuda_copy_back(bs_handler *h, const bs_cuda_view *view);
+
+/* One place after the other: arrays of one shape, of which those with a bit in `outputs` (1 << k)
+ * are written. The kernel has array k as its array k, and the numbers. */
+void bs_cuda_elementwise(bs_handler *h, bs_cuda_kernel kernel, unsigned outputs, int n_arrays,
+                         const bs_array *const arrays[], int n_numbers, const double numbers[]);
+
+/* ---- reports (reports.c) ---- */
+
+/* Lets a kernel report wrong rows of the operation `op`: sets array[BS_KERNEL_ARRAYS - 1] to the
+ * word and *ticket to the number of this call. `ids` (or NULL) and `n` are for the message.
+ * Returns 0 after a failure. */
+int bs_cuda_open_report(bs_handler *h, const char *op, const bs_array *ids, int64_t n, bs_launch *l,
+                        long long *ticket);
+/* Waits for the stream if there are open reports; the first wrong row becomes the sticky error. */
+void bs_cuda_finish(bs_handler *h);
+void bs_cuda_close_handle(bs_handler *h);
+
+/* ---- what several files of operations need ---- */
+
+/* out = (or +=) op(a) op(b), matrices. */
+void bs_cuda_product(bs_handler *h, const bs_array *a, const bs_array *b, const bs_array *out,
+                     int transa, int transb, int add);
+/* out (cols,) = (or +=) the sums over the rows of x, or of x*y if y is not NULL. */
+void bs_cuda_sum_columns(bs_handler *h, const bs_array *x, const bs_array *y, const bs_array *out,
+                         int add);
+/* y = act(y + bias); bias may be NULL. */
+void bs_cuda_add_bias_activate(bs_handler *h, const bs_array *y, const bs_array *bias,
+                               int activation);
+
+/* ---- operations: each file fills its rows of the table ---- */
+
+typedef void bs_cuda_fill(bs_ops *ops);
+bs_cuda_fill bs_cuda_fill_elementwise, bs_cuda_fill_matrix, bs_cuda_fill_sums, bs_cuda_fill_ids,
+    bs_cuda_fill_random, bs_cuda_fill_images, bs_cuda_fill_recurrent, bs_cuda_fill_steppers;
+
+#endif

@@ -1,0 +1,52 @@
+/* driver.c - see driver.h. */
+#include "handlers/cuda/driver.h"
+
+#include <dlfcn.h>
+#include <pthread.h>
+
+#include "base/host.h"
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static bs_cuda_driver loaded; /* complete where is_loaded */
+static int is_loaded;
+
+static bs_status open_library(void **out, const char *name, bs_error *err)
+{
+    char path[1024];
+    BS_TRY(bs_host_get()->find_library(name, path, sizeof path, err));
+    *out = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    return *out ? BS_OK
+                : bs_fail(err, BS_DEVICE, "the library %s cannot be loaded: %s", name, dlerror());
+}
+
+static bs_status find_function(void **out, void *library, const char *name, bs_error *err)
+{
+    *out = dlsym(library, name);
+    return *out ? BS_OK : bs_fail(err, BS_DEVICE, "NVIDIA's library here has no %s", name);
+}
+
+static bs_status load(bs_cuda_driver *driver, bs_error *err)
+{
+    void *cuda, *nvrtc, *cublas;
+    BS_TRY(open_library(&cuda, "cuda", err));
+    BS_TRY(open_library(&nvrtc, "nvrtc", err));
+    BS_TRY(open_library(&cublas, "cublas", err));
+#define BS_FIND(library, name)     BS_TRY(find_function((void **)&driver->name, library, #name, err));
+#define BS_CUDA(name, arguments)   BS_FIND(cuda, name)
+#define BS_NVRTC(name, arguments)  BS_FIND(nvrtc, name)
+#define BS_CUBLAS(name, arguments) BS_FIND(cublas, name)
+#include "handlers/cuda/driver.def"
+    return BS_OK;
+}
+
+bs_status bs_cuda_driver_load(const bs_cuda_driver **out, bs_error *err)
+{
+    bs_status status = BS_OK;
+    pthread_mutex_lock(&lock);
+    if (!is_loaded)
+        status = load(&loaded, err);
+    is_loaded = status == BS_OK;
+    pthread_mutex_unlock(&lock);
+    *out = &loaded;
+    return status;
+}

@@ -1,0 +1,60 @@
+/* launch.c - putting kernels on the stream. */
+#include "handlers/cuda/cuda.h"
+
+enum {
+    BLOCK = 256,                                        /* threads */
+    MAX_BLOCKS = 1 << 14,                               /* threads go on to further places */
+    LARGEST_INT_INDEX = 0x7fffffff - BLOCK * MAX_BLOCKS /* what a loop may still step from */
+};
+
+bs_launch bs_launch_over(int64_t rows, int64_t cols)
+{
+    return (bs_launch){.args = {.size = {rows, cols}}, .extent = rows * cols};
+}
+
+void bs_launch_array(bs_launch *l, int k, const bs_array *matrix)
+{
+    const int64_t extent = bs_rows(matrix) * matrix->pitch;
+    l->args.array[k].at = matrix->data;
+    l->args.array[k].pitch = matrix->pitch;
+    l->extent = extent > l->extent ? extent : l->extent;
+}
+
+void bs_launch_number(const bs_handler *h, bs_launch *l, int k, double value)
+{
+    if (h->dtype == BS_F64)
+        l->args.number[k].d = value;
+    else
+        l->args.number[k].f = (float)value;
+}
+
+static void launch(bs_handler *h, bs_cuda_kernel kernel, const bs_launch *l, int64_t blocks,
+                   int threads)
+{
+    bs_cuda *cuda = bs_cuda_of(h);
+    bs_kernel_args args = l->args;
+    CUfunction function;
+    if (h->error.code != BS_OK || blocks == 0 || bs_cuda_enter(cuda, &h->error) != BS_OK ||
+        bs_cuda_function(cuda, kernel, l->extent > LARGEST_INT_INDEX, &function, &h->error) !=
+            BS_OK)
+        return;
+    BS_CUDA_CALL(cuda, &h->error, cuLaunchKernel, function,
+                 (unsigned)(blocks < MAX_BLOCKS ? blocks : MAX_BLOCKS), 1, 1, (unsigned)threads, 1,
+                 1, 0, cuda->stream, (void *[]){&args}, NULL);
+}
+
+void bs_launch_threads(bs_handler *h, bs_cuda_kernel kernel, const bs_launch *l, int64_t n)
+{
+    launch(h, kernel, l, (n + BLOCK - 1) / BLOCK, BLOCK);
+}
+
+void bs_launch_places(bs_handler *h, bs_cuda_kernel kernel, const bs_launch *l)
+{
+    bs_launch_threads(h, kernel, l, l->args.size[0] * l->args.size[1]);
+}
+
+void bs_launch_blocks(bs_handler *h, bs_cuda_kernel kernel, const bs_launch *l, int64_t n,
+                      int threads)
+{
+    launch(h, kernel, l, n, threads);
+}

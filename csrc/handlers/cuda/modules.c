@@ -1,0 +1,169 @@
+/* modules.c - kernels are compiled for the GPU that is there, a module at a time, when one of them
+ * is first needed. The host may keep what the compiler has made for the next process. */
+#include "handlers/cuda/cuda.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/host.h"
+
+/* ---- the list ---- */
+
+typedef struct module_source {
+    const char *file; /* "elementwise.cu" */
+    const char *text;
+} module_source;
+
+/* Modules in the order in which they occur in kernels.def; the same one stands there many times. */
+#define BS_KERNEL(module, kind, name) extern const char bs_cuda_source_##module[];
+#include "handlers/cuda/kernels.def"
+
+static const struct {
+    const char *name;
+    module_source module;
+} kernels[] = {
+#define BS_KERNEL(module, kind, name) {"bs_" #name, {#module ".cu", bs_cuda_source_##module}},
+#include "handlers/cuda/kernels.def"
+};
+
+/* The number of a kernel's module: how many others come before it in the list. */
+static int module_of(bs_cuda_kernel kernel)
+{
+    int n = 0;
+    for (int k = 1; k <= (int)kernel; k++)
+        n += kernels[k].module.text != kernels[k - 1].module.text;
+    BS_ASSERT(n < BS_CUDA_MAX_MODULES);
+    return n;
+}
+
+/* ---- compiling ---- */
+
+enum { MAX_OPTIONS = 4, OPTION_TEXT = 48 };
+
+typedef struct options {
+    int n;
+    const char *at[MAX_OPTIONS];
+    char architecture[OPTION_TEXT];
+} options;
+
+static void choose_options(options *o, const bs_cuda *cuda, int long_indices)
+{
+    *o = (options){.n = 2, .at = {o->architecture, "--std=c++17"}};
+    snprintf(o->architecture, OPTION_TEXT, "--gpu-architecture=sm_%d", cuda->capability);
+    if (cuda->dtype == BS_F64)
+        o->at[o->n++] = "-DREAL_IS_DOUBLE";
+    if (long_indices)
+        o->at[o->n++] = "-DINDEX_IS_LONG";
+}
+
+/* Everything that can change what the compiler makes. Owned by the caller, NULL without memory. */
+static char *cache_key(const bs_cuda *cuda, const module_source *module, const options *o)
+{
+    int major = 0, minor = 0;
+    const size_t size = strlen(module->text) + MAX_OPTIONS * OPTION_TEXT + 64;
+    char *key = bs_alloc(size);
+    if (!key || cuda->driver->nvrtcVersion(&major, &minor) != 0) {
+        bs_free(key);
+        return NULL;
+    }
+    size_t used = (size_t)snprintf(key, size, "NVRTC %d.%d", major, minor);
+    for (int i = 0; i < o->n; i++)
+        used += (size_t)snprintf(key + used, size - used, " %s", o->at[i]);
+    snprintf(key + used, size - used, "\n%s", module->text);
+    return key;
+}
+
+/* The first line of what the compiler says. */
+static bs_status fail_compile(const bs_cuda *cuda, nvrtcProgram program, const char *file, int code,
+                              bs_error *err)
+{
+    size_t size = 0;
+    char *log = NULL;
+    if (cuda->driver->nvrtcGetProgramLogSize(program, &size) == 0 && size > 0 &&
+        (log = bs_alloc(size + 1)) != NULL && cuda->driver->nvrtcGetProgramLog(program, log) == 0)
+        log[strcspn(log, "\n")] = 0;
+    bs_fail(err, BS_DEVICE, "NVRTC cannot compile %s (%d): %s", file, code,
+            log && *log ? log : "it does not say why");
+    bs_free(log);
+    return BS_DEVICE;
+}
+
+/* *out: what cuModuleLoadData takes; owned by the caller (bs_free). */
+static bs_status compile(const bs_cuda *cuda, const module_source *module, const options *o,
+                         void **out, size_t *size, bs_error *err)
+{
+    nvrtcProgram program = NULL;
+    bs_status status = BS_OK;
+    *out = NULL;
+    BS_TRY(BS_CUDA_CALL(cuda, err, nvrtcCreateProgram, &program, module->text, module->file, 0,
+                        NULL, NULL));
+    const int code = cuda->driver->nvrtcCompileProgram(program, o->n, o->at);
+    if (code != 0)
+        BS_TRY_DONE(fail_compile(cuda, program, module->file, code, err));
+    BS_TRY_DONE(BS_CUDA_CALL(cuda, err, nvrtcGetCUBINSize, program, size));
+    *out = bs_alloc(*size);
+    if (!*out)
+        BS_TRY_DONE(bs_fail(err, BS_NO_MEMORY, "no memory for the kernels of %s", module->file));
+    BS_TRY_DONE(BS_CUDA_CALL(cuda, err, nvrtcGetCUBIN, program, *out));
+done:
+    cuda->driver->nvrtcDestroyProgram(&program);
+    if (status != BS_OK) {
+        bs_free(*out);
+        *out = NULL;
+    }
+    return status;
+}
+
+/* ---- loading ---- */
+
+static bs_status load_module(bs_cuda *cuda, const module_source *module, int long_indices,
+                             CUmodule *out, bs_error *err)
+{
+    options o;
+    size_t size = 0;
+    choose_options(&o, cuda, long_indices);
+    char *key = cache_key(cuda, module, &o);
+    void *image = key ? bs_host_get()->recall(key, &size) : NULL;
+    bs_status status = BS_OK;
+    if (!image || cuda->driver->cuModuleLoadData(out, image) != 0) { /* none, or a spoilt one */
+        bs_free(image);
+        BS_TRY_DONE(compile(cuda, module, &o, &image, &size, err));
+        BS_TRY_DONE(BS_CUDA_CALL(cuda, err, cuModuleLoadData, out, image));
+        if (key)
+            bs_host_get()->keep(key, image, size);
+    }
+done:
+    bs_free(image);
+    bs_free(key);
+    return status;
+}
+
+static bs_status find_function(bs_cuda *cuda, bs_cuda_kernel kernel, int long_indices,
+                               bs_error *err)
+{
+    CUmodule *module = &cuda->module[module_of(kernel)][long_indices];
+    if (!*module)
+        BS_TRY(load_module(cuda, &kernels[kernel].module, long_indices, module, err));
+    return BS_CUDA_CALL(cuda, err, cuModuleGetFunction, &cuda->function[kernel][long_indices],
+                        *module, kernels[kernel].name);
+}
+
+bs_status bs_cuda_function(bs_cuda *cuda, bs_cuda_kernel kernel, int long_indices, CUfunction *out,
+                           bs_error *err)
+{
+    bs_status status = BS_OK;
+    pthread_mutex_lock(&cuda->lock);
+    if (!cuda->function[kernel][long_indices])
+        status = find_function(cuda, kernel, long_indices, err);
+    *out = cuda->function[kernel][long_indices];
+    pthread_mutex_unlock(&cuda->lock);
+    return status;
+}
+
+void bs_cuda_unload_modules(bs_cuda *cuda)
+{
+    for (int i = 0; i < BS_CUDA_MAX_MODULES; i++)
+        for (int k = 0; k < 2; k++)
+            if (cuda->module[i][k])
+                cuda->driver->cuModuleUnload(cuda->module[i][k]);
+}

@@ -1,0 +1,63 @@
+/* gpu_array.h - GpuArray: a view of numbers in the memory of a device, with any strides, as NumPy's
+ * arrays are views of the host's. */
+#ifndef BS_PYTHON_GPU_ARRAY_H
+#define BS_PYTHON_GPU_ARRAY_H
+
+#include "python/core.h"
+
+/* The dimensions that a tuple of sizes or one size names; their number, or -1 and an exception. */
+int bs_parse_shape(PyObject *shape, int64_t dim[BS_MAX_NDIM]);
+
+typedef struct gpu_array {
+    PyObject_HEAD bs_device *device; /* a reference; NULL before it is made */
+    bs_block *block;                 /* that the numbers lie in, a reference; or NULL */
+    PyObject *owner;                 /* of memory that is not ours, a reference; or NULL */
+    char *data;                      /* element [0, 0, ...] */
+    int ndim;
+    int64_t dim[BS_MAX_NDIM], stride[BS_MAX_NDIM]; /* elements */
+    bs_dtype dtype;
+} gpu_array;
+
+int bs_is_gpu_array(PyObject *value);
+
+/* A view of memory in `block`. */
+gpu_array *bs_gpu_array_of(const bs_array *array, bs_block *block, bs_device *device);
+/* A new packed array of zeros. */
+gpu_array *bs_gpu_array_new(bs_device *device, bs_dtype dtype, int ndim, const int64_t *dim);
+/* A view of the same memory, to be changed by the caller. */
+gpu_array *bs_gpu_array_view(const gpu_array *a);
+
+int64_t bs_gpu_array_size(const gpu_array *a);
+PyObject *bs_gpu_array_shape(const gpu_array *a); /* a tuple */
+
+/* Whether the engine can express it; *out is then the same view. */
+int bs_gpu_array_express(const gpu_array *a, bs_array *out);
+/* Whether the stretches of memory that two arrays lie in overlap, unless they are the same view. */
+int bs_gpu_arrays_overlap(const gpu_array *a, const gpu_array *b);
+/* The stretch of memory from the first element to behind the last one, in elements from a->data. */
+void bs_gpu_array_stretch(const gpu_array *a, int64_t *first, int64_t *end);
+/* 0, or -1 and a ValueError that says what came. */
+int bs_gpu_array_require_shape(const gpu_array *a, const gpu_array *b, const char *what);
+
+/* ---- gpu_copy.c: between the device and the host ---- */
+
+PyObject *bs_gpu_array_get(const gpu_array *a);            /* a new ndarray */
+int bs_gpu_array_set(const gpu_array *a, PyObject *value); /* value is broadcast */
+gpu_array *bs_gpu_array_packed(const gpu_array *a,
+                               bs_dtype dtype); /* a new one, with its numbers */
+
+/* ---- gpu_index.c ---- */
+
+PyObject *bs_gpu_array_item(PyObject *self, PyObject *key); /* a view */
+PyObject *bs_gpu_array_reshape(PyObject *self, PyObject *shape);
+
+/* ---- gpu_arithmetic.c, gpu_exchange.c ---- */
+
+extern PyType_Slot bs_gpu_number_slots[]; /* ends with a slot of 0 */
+PyObject *bs_gpu_interface(PyObject *self, void *unused);
+PyObject *bs_gpu_dlpack(PyObject *self, PyObject *args, PyObject *kwargs);
+PyObject *bs_gpu_dlpack_device(PyObject *self, PyObject *unused);
+/* A view of the memory of any object with __cuda_array_interface__. */
+gpu_array *bs_gpu_array_from_interface(PyObject *value, bs_device *device);
+
+#endif
