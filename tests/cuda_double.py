@@ -2,6 +2,7 @@
 
 import ctypes
 import re
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,8 @@ class Double:
                              ('double_live_objects', ctypes.c_long),
                              ('double_replace_kernel', ctypes.c_void_p)]:
             getattr(self.library, name).restype = result
+        self.library.double_fail_at.argtypes = [ctypes.c_long, ctypes.c_int]
+        self.library.double_calls.restype = ctypes.c_long
         context = ctypes.c_void_p()
         self.cuInit(0)
         self.cuDevicePrimaryCtxRetain(ctypes.byref(context), 0)
@@ -84,8 +87,10 @@ class Double:
     def free(self, address):
         self.cuMemFree_v2(ctypes.c_ulonglong(address))
 
-    def upload(self, array):
-        address = self.allocate(array.nbytes)
+    def upload(self, array, address=None):
+        """Copies to new memory or to an address, and returns where that is."""
+        if address is None:
+            address = self.allocate(array.nbytes)
         self.cuMemcpyHtoDAsync_v2(ctypes.c_ulonglong(address), ctypes.c_void_p(array.ctypes.data),
                                   ctypes.c_size_t(array.nbytes), None)
         return address
@@ -114,19 +119,18 @@ class Double:
 
     def run(self, module, variant, name, arrays, sizes, blocks=1, threads=32):
         """Launches a kernel over matrices (None: no memory) and returns what they hold then."""
-        args, addresses = KernelArgs(), []
-        for k, array in enumerate(arrays):
-            if array is not None:
-                addresses.append(self.upload(array))
-                args.array[k] = Array(addresses[-1], array.shape[1])
-        args.size[:len(sizes)] = sizes
-        loaded = self.load(module, variant)
-        try:
+        args, results = KernelArgs(), []
+        with ExitStack() as stack:
+            for k, array in enumerate(arrays):
+                if array is not None:
+                    address = self.allocate(array.nbytes)
+                    stack.callback(self.free, address)
+                    args.array[k] = Array(self.upload(array, address), array.shape[1])
+            args.size[:len(sizes)] = sizes
+            loaded = self.load(module, variant)
+            stack.callback(self.cuModuleUnload, loaded)
             self.launch(self.function(loaded, name), args, blocks, threads)
-            results = iter([self.download(address, array.shape, array.dtype) for address, array
-                            in zip(addresses, (a for a in arrays if a is not None))])
-            return [None if array is None else next(results) for array in arrays]
-        finally:
-            self.cuModuleUnload(loaded)
-            for address in addresses:
-                self.free(address)
+            for place, array in zip(args.array, arrays):
+                results.append(array if array is None else
+                               self.download(place.at, array.shape, array.dtype))
+        return results
