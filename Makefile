@@ -14,7 +14,7 @@ bench-peers: .venv/installed .venv-peers/installed
 	$(BIN)/python benchmarks/steps.py --peers .venv-peers/bin/python --json build/steps.json
 docs: .venv/installed ; $(BIN)/pip install -q 'brainstorm[docs]' && $(BIN)/sphinx-build -qW docs build/docs
 lint: .venv/tools
-	clang-format --dry-run --Werror $$(git ls-files 'csrc/*.[ch]' 'tests/c/*.[ch]' 'examples/*.c')
+	clang-format --dry-run --Werror $$(git ls-files 'csrc/*.[ch]' 'tests/*.[ch]' 'examples/*.c')
 	$(BIN)/mypy brainstorm
 coverage: .venv/tools ; PATH="$(CURDIR)/$(BIN):$$PATH" sh tools/coverage.sh
 mutants: .venv/installed ; $(BIN)/python tests/mutants.py
