@@ -40,3 +40,16 @@ def cuda_double(c_build):
     """Path of the library that plays NVIDIA's libraries and a GPU (tests/cuda/double.h)."""
     path = c_build / 'libcuda_double.so'
     return path if path.exists() else pytest.skip('the C library here has no makecontext')
+
+
+@pytest.fixture(scope='session')
+def gpu(request):
+    """A GPU for PyCudaHandler: the one that is there, if BRAINSTORM_TEST_GPU is set, else the
+    double that the CPU plays, unless another one is chosen."""
+    if os.environ.get('BRAINSTORM_TEST_GPU') or os.environ.get('BRAINSTORM_LIB_CUDA'):
+        return
+    double = str(request.getfixturevalue('cuda_double'))
+    folder = request.getfixturevalue('tmp_path_factory').mktemp('kernels')
+    for library in ('CUDA', 'NVRTC', 'CUBLAS'):
+        os.environ[f'BRAINSTORM_LIB_{library}'] = double
+    os.environ['BRAINSTORM_CACHE_DIR'] = str(folder)

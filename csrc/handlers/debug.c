@@ -334,6 +334,8 @@ bs_status bs_debug_open(bs_device **out, bs_device *inner, bs_error *err)
                           .dtype = inner->dtype,
                           .references = 1,
                           .impl = impl,
+                          .options = inner->options,
+                          .memory = inner,
                           .allocate = allocate,
                           .write = write_array,
                           .read = read_array,

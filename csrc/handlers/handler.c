@@ -63,6 +63,7 @@ bs_status bs_device_open_type(bs_device **out, const bs_handler_type *type, bs_d
         return bs_fail(err, BS_NO_MEMORY, "no memory for handler '%s'", type->name);
     device->type = type;
     device->dtype = dtype;
+    device->memory = device;
     if (options)
         device->options = *options;
     device->references = 1;

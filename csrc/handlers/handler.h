@@ -106,7 +106,8 @@ struct bs_device {
     bs_dtype dtype;
     bs_device_options options;
     int64_t references;
-    void *impl; /* the handler's own */
+    void *impl;               /* the handler's own */
+    struct bs_device *memory; /* whose memory its arrays lie in: itself, or the one that it wraps */
     /* Zeroed memory with one reference on a 64-byte boundary; NULL if there is none. */
     bs_block *(*allocate)(bs_device *device, size_t bytes);
     /* Copies between an array of the device and a packed host array of the same shape and dtype. */

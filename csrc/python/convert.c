@@ -171,7 +171,7 @@ static int open_gpu(bs_argument *argument, bs_array *array, PyObject *value, bs_
                    : -1;
     }
     const gpu_array *given = (gpu_array *)value;
-    if (given->device->type->name != device->type->name ||
+    if (given->device->memory->type != device->memory->type ||
         given->device->options.number != device->options.number) {
         PyErr_Format(PyExc_ValueError, "%s: '%s' lives on another device", op, name);
         return -1;

@@ -57,7 +57,8 @@ static PyObject *calculate(PyObject *left, PyObject *right, binary *op, const ch
         Py_RETURN_NOTIMPLEMENTED;
     const gpu_array *like = (gpu_array *)(bs_is_gpu_array(left) ? left : right);
     gpu_array *a = operand(left, like), *b = a ? operand(right, like) : NULL, *out = NULL;
-    if (b && a->device->type != b->device->type)
+    if (b && (a->device->memory->type != b->device->memory->type ||
+              a->device->options.number != b->device->options.number))
         PyErr_Format(PyExc_ValueError, "%s: arrays of different devices", name);
     else if (b && bs_gpu_array_require_shape(a, b, name) == 0)
         out = into && into == a ? (gpu_array *)Py_NewRef((PyObject *)a)

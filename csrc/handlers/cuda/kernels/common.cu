@@ -18,11 +18,13 @@
 #ifdef REAL_IS_DOUBLE
 typedef double real;
 #define FN(name) name
+#define REAL(x) x
 #define NUMBER(k) args.number[k].d
 #define LARGEST 1.7976931348623157e308
 #else
 typedef float real;
 #define FN(name) name##f
+#define REAL(x) x##f
 #define NUMBER(k) args.number[k].f
 #define LARGEST 3.402823466e+38f
 #endif

@@ -53,7 +53,7 @@ KERNEL(cross_entropy)
     EACH (row, SIZE(0)) {
         const index id = id_of(&args, row, SIZE(1));
         if (id >= 0) {
-            const real p = AT(0, row, id), low = (real)1e-6f, q = p < low ? low : p;
+            const real p = AT(0, row, id), low = REAL(1e-6), q = p < low ? low : p;
             AT(1, row, 0) = -FN(log)(q > 1 ? 1 : q);
         }
     }

@@ -48,7 +48,7 @@ KERNEL(generate_probability_mask)
 /* ln((w + 1) / 2^32), also where the quotient is close to 1 */
 DEVICE real log_of_word(word w)
 {
-    const real scale = (real)2.3283064365386963e-10f;
+    const real scale = REAL(2.3283064365386963e-10);
     return w < 0x80000000u ? FN(log)(((real)w + 1) * scale)
                            : FN(log1p)(-(real)(0xFFFFFFFFu - w) * scale);
 }
@@ -61,7 +61,7 @@ KERNEL(fill_gaussian)
         real value[4];
         for (int k = 0; k < 4; k += 2) {
             const real r = FN(sqrt)(-2 * log_of_word(w.at[k]));
-            const real half_turns = (real)w.at[k + 1] * (real)4.656612873077393e-10f;
+            const real half_turns = (real)w.at[k + 1] * REAL(4.656612873077393e-10);
             value[k] = NUMBER(0) + NUMBER(1) * (r * FN(cospi)(half_turns));
             value[k + 1] = NUMBER(0) + NUMBER(1) * (r * FN(sinpi)(half_turns));
         }
