@@ -35,10 +35,11 @@ API void double_set_order(int order);
 /* The n-th call from now on fails with this code; n = 0: none does. What releases something does so
  * all the same. cuGetErrorString never fails and is not counted. */
 API void double_fail_at(long n, int code);
-API long double_calls(void);         /* so far */
-API long double_live_bytes(void);    /* of memory that is not freed */
-API long double_live_objects(void);  /* streams, modules, programs and handles of cuBLAS */
-API const char *double_report(void); /* why a call failed last */
+API long double_calls(void);          /* so far */
+API long double_live_bytes(void);     /* of memory that is not freed */
+API long double_live_objects(void);   /* streams, modules, programs and handles of cuBLAS */
+API long double_graph_launches(void); /* so far */
+API const char *double_report(void);  /* why a call failed last */
 /* Another function for the kernel bs_<name> of a variant, such as one with a bug, until the process
  * ends or the old one, which is returned, is put back. */
 API kernel *double_replace_kernel(const char *name, const char *variant, kernel *by);
@@ -57,6 +58,8 @@ enum {
     NOT_FOUND = 500,
     ILLEGAL_ADDRESS = 700,
     LAUNCH_FAILED = 719,
+    CAPTURING = 900,
+    CAPTURE_INVALID = 901,
     NVRTC_INVALID_PROGRAM = 4,
     NVRTC_INVALID_OPTION = 5,
     NVRTC_COMPILATION = 6,
@@ -113,7 +116,16 @@ typedef struct task {
 /* Everything that a stream does comes through here. */
 int submit(CUstream stream, const task *work);
 
+/* ---- graphs (graphs.c) ---- */
+
+/* Whether the stream collects work; then it has it. */
+int capture_task(CUstream stream, const task *work);
+int is_capturing(void);
+
 /* ---- memory (memory.c) ---- */
+
+/* Whether the memory that a product works on is still there; else a report. */
+int are_live(const task *product);
 
 /* The address for the CPU; NULL after a report if these bytes are not all in memory of the device.
  * `what` names them. */
@@ -131,6 +143,9 @@ struct CUfunc_st {
 };
 
 int is_loaded(CUfunction function); /* its module is */
+
+int launch_kernel(CUfunction function, unsigned blocks, unsigned threads,
+                  const bs_kernel_args *args, CUstream stream);
 
 /* Runs the threads of block blockIdx.x on a fiber each. */
 int run_together(const task *work);

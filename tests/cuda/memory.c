@@ -30,6 +30,8 @@ static int allocate(CUdeviceptr *out, size_t bytes)
 {
     void *at;
     block *b;
+    if (is_capturing())
+        return report(CAPTURING, "an allocation while a stream captures");
     if (bytes == 0)
         return report(INVALID_VALUE, "an allocation of no bytes");
     if (bytes > DEVICE_MEMORY - live_bytes)
@@ -70,6 +72,17 @@ static int release(CUdeviceptr address)
     free(b->at);
     free(b);
     return written ? report(ILLEGAL_ADDRESS, "memory was written past its end") : 0;
+}
+
+static int is_live(const void *at)
+{
+    return !at || cpu_address((CUdeviceptr)at | ON_DEVICE, 1, "a matrix of a graph") != NULL;
+}
+
+int are_live(const task *product)
+{
+    return is_live(product->product.a) && is_live(product->product.b) &&
+           is_live(product->product.c);
 }
 
 void *cpu_address(CUdeviceptr address, size_t bytes, const char *what)

@@ -26,11 +26,6 @@ bs_status bs_cuda_enter(bs_cuda *cuda, bs_error *err)
 
 /* ---- opening ---- */
 
-enum {
-    OLDEST_CAPABILITY = 50,
-    WORKSPACE_BYTES = 32 << 20 /* what cuBLAS asks for on the largest devices */
-};
-
 /* The newest architecture that both the device and the compiler know. */
 static bs_status choose_capability(bs_cuda *cuda, bs_error *err)
 {
@@ -59,10 +54,6 @@ static bs_status choose_capability(bs_cuda *cuda, bs_error *err)
 static bs_status open_blas(bs_cuda *cuda, int tf32, bs_error *err)
 {
     BS_TRY(BS_CUDA_CALL(cuda, err, cublasCreate_v2, &cuda->blas));
-    BS_TRY(BS_CUDA_CALL(cuda, err, cublasSetStream_v2, cuda->blas, cuda->stream));
-    BS_TRY(BS_CUDA_CALL(cuda, err, cuMemAlloc_v2, &cuda->workspace, WORKSPACE_BYTES));
-    BS_TRY(BS_CUDA_CALL(cuda, err, cublasSetWorkspace_v2, cuda->blas, (void *)cuda->workspace,
-                        WORKSPACE_BYTES)); /* its own memory: the same sums in every run */
     return BS_CUDA_CALL(cuda, err, cublasSetMathMode, cuda->blas,
                         tf32 ? BS_CUBLAS_TF32 : BS_CUBLAS_PEDANTIC);
 }
@@ -81,6 +72,7 @@ static bs_status open_device(bs_cuda *cuda, const bs_device_options *options, bs
     BS_TRY(bs_cuda_enter(cuda, err));
     BS_TRY(BS_CUDA_CALL(cuda, err, cuStreamCreate, &cuda->stream, 0)); /* 0: work that others put on
                                                        the default stream is ordered with ours */
+    BS_TRY(BS_CUDA_CALL(cuda, err, cuStreamCreate, &cuda->capture, BS_CU_NON_BLOCKING));
     return open_blas(cuda, options->tf32, err);
 }
 
@@ -95,6 +87,8 @@ void bs_cuda_release(bs_cuda *cuda)
         if (cuda->blas)
             cuda->driver->cublasDestroy_v2(cuda->blas);
         cuda->driver->cuMemFree_v2(cuda->workspace);
+        if (cuda->capture)
+            cuda->driver->cuStreamDestroy_v2(cuda->capture);
         if (cuda->stream)
             cuda->driver->cuStreamDestroy_v2(cuda->stream);
         cuda->driver->cuDevicePrimaryCtxRelease_v2(cuda->device);
@@ -189,6 +183,7 @@ static int is_fully_finite(bs_handler *h, const bs_array *a)
     const bs_array flag = bs_array_packed(bs_scratch_take(h, sizeof(int)), h->dtype, 0, NULL);
     bs_launch l = bs_launch_over(view.matrix.dim[0], view.matrix.dim[1]);
     int found = 0;
+    bs_cuda_flush(h); /* the answer is wanted now */
     bs_launch_array(&l, 0, &view.matrix);
     l.args.array[1].at = flag.data;
     if (h->error.code == BS_OK && bs_cuda_enter(cuda, &h->error) == BS_OK &&
@@ -228,6 +223,9 @@ static bs_status open_cuda(bs_device *device, bs_error *err)
     device->read = read_array;
     device->is_fully_finite = is_fully_finite;
     device->finish = bs_cuda_finish;
+    device->begin_step = bs_cuda_begin_step;
+    device->end_step = bs_cuda_end_step;
+    device->flush = bs_cuda_flush;
     device->close_handle = bs_cuda_close_handle;
     return BS_OK;
 }

@@ -2,8 +2,9 @@
  *
  * Everything runs in order on one stream of the device. Kernels are compiled for this very GPU when
  * they are first needed (modules.c) and all take the same struct (kernel_args.h); products are
- * those of cuBLAS. An operation only puts work on the stream; what can go wrong with data (ids) is
- * noted on the device and read when a pass ends (reports.c). */
+ * those of cuBLAS. An operation only hands in work, which goes to the stream at once or, in the
+ * steps of a training, as a graph (steps.c); what can go wrong with data (ids) is noted on the
+ * device and read when a pass ends (reports.c). */
 #ifndef BS_HANDLERS_CUDA_CUDA_H
 #define BS_HANDLERS_CUDA_CUDA_H
 
@@ -32,8 +33,9 @@ typedef struct bs_cuda {
     bs_dtype dtype;
     CUdevice device;
     CUcontext context;
-    CUstream stream;
+    CUstream stream, capture; /* capture: for the work of graphs, which is not run there */
     cublasHandle_t blas;
+    CUstream blas_stream;                    /* that cuBLAS works on */
     CUdeviceptr workspace;                   /* of cuBLAS */
     int capability;                          /* 90 for 9.0 */
     pid_t process;                           /* that opened it; CUDA does not survive a fork */
@@ -63,6 +65,52 @@ void bs_cuda_release(bs_cuda *cuda); /* closes it with the last reference */
 bs_status bs_cuda_function(bs_cuda *cuda, bs_cuda_kernel kernel, int long_indices, CUfunction *out,
                            bs_error *err);
 void bs_cuda_unload_modules(bs_cuda *cuda);
+
+/* ---- work (work.c) ---- */
+
+/* op(a) op(b), matrices (m, k) and (k, n), into out (m, n). */
+typedef struct bs_cuda_product {
+    int64_t m, n, k, a_pitch, b_pitch, out_pitch;
+    const void *a, *b;
+    void *out;
+    int transa, transb, add;
+} bs_cuda_product;
+
+typedef struct bs_cuda_work {
+    CUfunction function; /* NULL: a product */
+    unsigned blocks, threads;
+    union {
+        bs_kernel_args args;
+        bs_cuda_product product;
+    };
+} bs_cuda_work;
+
+/* Puts a product on a stream; needs the lock. */
+bs_status bs_cuda_put_product(bs_cuda *cuda, CUstream stream, const bs_cuda_product *p,
+                              bs_error *err);
+/* Puts work on the stream now. */
+void bs_cuda_run(bs_cuda *cuda, const bs_cuda_work *work, bs_error *err);
+
+/* ---- what a handle has (handle.c, steps.c, reports.c) ---- */
+
+typedef struct bs_cuda_handle {      /* bs_handler.impl */
+    struct bs_cuda_steps *steps;     /* NULL before the first step */
+    struct bs_cuda_reports *reports; /* NULL before the first report */
+} bs_cuda_handle;
+
+/* NULL and the sticky error without memory. */
+bs_cuda_handle *bs_cuda_handle_of(bs_handler *h);
+void bs_cuda_close_handle(bs_handler *h);
+void bs_cuda_close_steps(bs_cuda *cuda, struct bs_cuda_steps *steps);
+void bs_cuda_close_reports(struct bs_cuda_reports *reports);
+
+/* Puts work on the stream, or into the step that is going on. */
+void bs_cuda_submit(bs_handler *h, const bs_cuda_work *work);
+
+void bs_cuda_begin_step(bs_handler *h);
+void bs_cuda_end_step(bs_handler *h);
+void bs_cuda_flush(bs_handler *h);
+int bs_cuda_is_in_step(const bs_handler *h);
 
 /* ---- launching (launch.c) ---- */
 
@@ -113,13 +161,12 @@ int bs_cuda_open_report(bs_handler *h, const char *op, const bs_array *ids, int6
                         long long *ticket);
 /* Waits for the stream if there are open reports; the first wrong row becomes the sticky error. */
 void bs_cuda_finish(bs_handler *h);
-void bs_cuda_close_handle(bs_handler *h);
 
 /* ---- what several files of operations need ---- */
 
 /* out = (or +=) op(a) op(b), matrices. */
-void bs_cuda_product(bs_handler *h, const bs_array *a, const bs_array *b, const bs_array *out,
-                     int transa, int transb, int add);
+void bs_cuda_multiply(bs_handler *h, const bs_array *a, const bs_array *b, const bs_array *out,
+                      int transa, int transb, int add);
 /* out (cols,) = (or +=) the sums over the rows of x, or of x*y if y is not NULL. */
 void bs_cuda_sum_columns(bs_handler *h, const bs_array *x, const bs_array *y, const bs_array *out,
                          int add);

@@ -32,6 +32,17 @@ typedef struct CUDA_MEMCPY2D_st { /* Height rows of WidthInBytes bytes */
     size_t dstPitch;
     size_t WidthInBytes, Height;
 } CUDA_MEMCPY2D;
+typedef struct CUgraph_st *CUgraph;
+typedef struct CUgraphExec_st *CUgraphExec;
+typedef struct CUgraphNode_st *CUgraphNode;
+typedef int CUstreamCaptureMode;
+typedef struct CUDA_KERNEL_NODE_PARAMS_v2_st {
+    CUfunction func;
+    unsigned int gridDimX, gridDimY, gridDimZ, blockDimX, blockDimY, blockDimZ, sharedMemBytes;
+    void **kernelParams, **extra;
+    void *kern;
+    CUcontext ctx;
+} CUDA_KERNEL_NODE_PARAMS;
 #endif
 
 /* Constants of cuda.h and cublas_v2.h. */
@@ -42,6 +53,8 @@ enum {
     BS_CU_OUT_OF_MEMORY = 2,
     BS_CU_HOST = 1, /* kinds of memory */
     BS_CU_DEVICE = 2,
+    BS_CU_CAPTURE_THREAD_LOCAL = 1,
+    BS_CU_NON_BLOCKING = 1,
     BS_CUBLAS_NO_TRANSPOSE = 0,
     BS_CUBLAS_TRANSPOSE = 1,
     BS_CUBLAS_PEDANTIC = 2,

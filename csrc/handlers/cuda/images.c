@@ -195,7 +195,7 @@ static void conv2d_forward_act(bs_handler *h, bs_a_ inputs, bs_a_ weights, bs_a_
         const int64_t n = inputs->dim[0] - i < x.at_a_time ? inputs->dim[0] - i : x.at_a_time;
         const bs_array terms = move_windows(h, BS_KERNEL_copy_windows, &x, &in.matrix, i, n),
                        y = rows_of(&out.matrix, x.pixels, i, n);
-        bs_cuda_product(h, &terms, &wv.matrix, &y, 0, 1, 0);
+        bs_cuda_multiply(h, &terms, &wv.matrix, &y, 0, 1, 0);
     }
     bs_cuda_add_bias_activate(h, &out.matrix, bias, activation);
     bs_cuda_copy_back(h, &out);
@@ -228,10 +228,10 @@ static void conv2d_backward_batch(bs_handler *h, bs_a_ inputs, bs_a_ weights, bs
         const int64_t n = N - i < x.at_a_time ? N - i : x.at_a_time;
         const bs_array dy = rows_of(&out.matrix, x.pixels, i, n);
         const bs_array terms = move_windows(h, BS_KERNEL_copy_windows, &x, &in.matrix, i, n);
-        bs_cuda_product(h, &dy, &terms, &dwv.matrix, 1, 0, i > 0);
+        bs_cuda_multiply(h, &dy, &terms, &dwv.matrix, 1, 0, i > 0);
         if (!in_deltas->data)
             continue;
-        bs_cuda_product(h, &dy, &wv.matrix, &terms, 0, 0, 0);
+        bs_cuda_multiply(h, &dy, &wv.matrix, &terms, 0, 0, 0);
         move_windows(h, BS_KERNEL_add_windows, &x, &din.matrix, i, n);
     }
     bs_cuda_sum_columns(h, &out.matrix, NULL, bias_deltas, 0);
