@@ -19,6 +19,15 @@ static bs_status open_library(void **out, const char *name, bs_error *err)
                 : bs_fail(err, BS_DEVICE, "the library %s cannot be loaded: %s", name, dlerror());
 }
 
+/* NULL if an optional library is not there. */
+static void *open_optional(const char *name)
+{
+    char path[1024];
+    if (bs_host_get()->find_library(name, path, sizeof path, NULL) != BS_OK || !*path)
+        return NULL;
+    return dlopen(path, RTLD_NOW | RTLD_LOCAL);
+}
+
 static bs_status find_function(void **out, void *library, const char *name, bs_error *err)
 {
     *out = dlsym(library, name);
@@ -27,7 +36,7 @@ static bs_status find_function(void **out, void *library, const char *name, bs_e
 
 static bs_status load(bs_cuda_driver *driver, bs_error *err)
 {
-    void *cuda, *nvrtc, *cublas;
+    void *cuda, *nvrtc, *cublas, *cudnn = open_optional("cudnn");
     BS_TRY(open_library(&cuda, "cuda", err));
     BS_TRY(open_library(&nvrtc, "nvrtc", err));
     BS_TRY(open_library(&cublas, "cublas", err));
@@ -35,7 +44,11 @@ static bs_status load(bs_cuda_driver *driver, bs_error *err)
 #define BS_CUDA(name, arguments)   BS_FIND(cuda, name)
 #define BS_NVRTC(name, arguments)  BS_FIND(nvrtc, name)
 #define BS_CUBLAS(name, arguments) BS_FIND(cublas, name)
+#define BS_CUDNN(name, arguments, result)                                                          \
+    if (cudnn)                                                                                     \
+    BS_FIND(cudnn, name)
 #include "handlers/cuda/driver.def"
+    driver->has_cudnn = cudnn != NULL;
     return BS_OK;
 }
 
