@@ -10,8 +10,7 @@
 
 typedef struct bs_host {
     /* Writes the path of the library called `name` ("cuda", "nvrtc", "cublas", "cudnn"). BS_DEVICE:
-     * where it was looked for and how to install it. The engine does without "cudnn" if its path is
-     * empty or cannot be opened. */
+     * where it was looked for and how to install it. The engine does without "cudnn". */
     bs_status (*find_library)(const char *name, char *path, size_t size, bs_error *err);
     /* What was kept under a key (any text), or NULL. Owned by the caller: bs_free. */
     void *(*recall)(const char *key, size_t *size);

@@ -23,9 +23,8 @@ static bs_status open_library(void **out, const char *name, bs_error *err)
 static void *open_optional(const char *name)
 {
     char path[1024];
-    if (bs_host_get()->find_library(name, path, sizeof path, NULL) != BS_OK || !*path)
-        return NULL;
-    return dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    const bs_status status = bs_host_get()->find_library(name, path, sizeof path, NULL);
+    return status == BS_OK ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
 }
 
 static bs_status find_function(void **out, void *library, const char *name, bs_error *err)
@@ -36,10 +35,11 @@ static bs_status find_function(void **out, void *library, const char *name, bs_e
 
 static bs_status load(bs_cuda_driver *driver, bs_error *err)
 {
-    void *cuda, *nvrtc, *cublas, *cudnn = open_optional("cudnn");
+    void *cuda, *nvrtc, *cublas, *cudnn;
     BS_TRY(open_library(&cuda, "cuda", err));
     BS_TRY(open_library(&nvrtc, "nvrtc", err));
     BS_TRY(open_library(&cublas, "cublas", err));
+    cudnn = open_optional("cudnn"); /* it needs the others */
 #define BS_FIND(library, name)     BS_TRY(find_function((void **)&driver->name, library, #name, err));
 #define BS_CUDA(name, arguments)   BS_FIND(cuda, name)
 #define BS_NVRTC(name, arguments)  BS_FIND(nvrtc, name)

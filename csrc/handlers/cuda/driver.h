@@ -131,7 +131,7 @@ enum {
 };
 
 typedef struct bs_cuda_driver {
-    int has_cudnn; /* 0: its functions are NULL */
+    int has_cudnn; /* else its functions are not there */
 #define BS_CUDA(name, arguments)          CUresult(*name) arguments;
 #define BS_NVRTC(name, arguments)         nvrtcResult(*name) arguments;
 #define BS_CUBLAS(name, arguments)        cublasStatus_t(*name) arguments;
