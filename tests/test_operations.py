@@ -245,13 +245,6 @@ def test_max_pooling_of_minus_infinity():
     assert out == -np.inf and argmax == 0
 
 
-@pytest.fixture
-def threads():
-    before = _core.num_threads()
-    yield _core.set_num_threads
-    _core.set_num_threads(before)
-
-
 @pytest.mark.parametrize('name', CASES)
 def test_threads_do_not_change_bits(name, threads):
     for shape in CASES[name].shapes:
