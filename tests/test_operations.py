@@ -245,6 +245,30 @@ def test_max_pooling_of_minus_infinity():
     assert out == -np.inf and argmax == 0
 
 
+@pytest.mark.parametrize('dtype, height', [(np.float32, 4096), (np.float64, 4097)])
+def test_max_pooling_of_as_many_values_as_argmax_can_tell(dtype, height):
+    x, y, argmax = (np.zeros((1, h, w, 1), dtype) for h, w in ((height, 4096), (1, 1), (1, 1)))
+    window = (height, 4096)
+    x[0, -1, -1] = 5
+    handler = open_handler(dtype)
+    handler.maxpool2d_forward_batch(x, window, y, 0, (1, 1), argmax)
+    assert y == 5 and argmax == height * 4096 - 1
+    deltas = np.zeros_like(x)
+    handler.maxpool2d_backward_batch(x, window, y, 0, (1, 1), argmax, deltas, np.ones_like(y))
+    assert deltas[0, -1, -1] == 1 and deltas.sum() == 1
+
+
+def test_max_pooling_refuses_images_whose_places_are_no_float32():
+    x, y = np.zeros((1, 4097, 2048, 2), np.float32), np.zeros((1, 1, 1, 2), np.float32)
+    argmax, window, handler = y.copy(), (4097, 2048), open_handler(np.float32)
+    refused = r'images of shape \(4097, 2048, 2\).* more than 16777216 values.* float32'
+    with pytest.raises(ValueError, match='maxpool2d_forward_batch: ' + refused):
+        handler.maxpool2d_forward_batch(x, window, y, 0, (1, 1), argmax)
+    for name in ('maxpool2d_backward_batch', 'maxpool2d_backward_set'):
+        with pytest.raises(ValueError, match=f'{name}: {refused}'):
+            getattr(handler, name)(x, window, y, 0, (1, 1), argmax, np.zeros_like(x), y.copy())
+
+
 @pytest.mark.parametrize('name', CASES)
 def test_threads_do_not_change_bits(name, threads):
     for shape in CASES[name].shapes:

@@ -3,7 +3,9 @@
  *
  * max: the first of the largest values in row-major order wins, the first NaN before all others;
  * argmax is its place (y*W + x)*C + c inside the image, -1 (and the output 0) for a window without
- * a pixel. */
+ * a pixel. Images with more places than `real` has whole numbers in a row are refused. */
+#include <float.h>
+
 #include "handlers/cpu/images.h"
 
 enum { MANY_IMAGES = 16 }; /* with fewer, the channels are cut as well */
@@ -76,6 +78,19 @@ static vec places(const pool_job *j, int64_t y, int64_t x, int64_t c)
     return *(const vec *)number + (real)((y * j->in.w + x) * j->in.c + c);
 }
 
+/* Whether each place of an image is a different number. */
+static int can_tell_places(bs_handler *h, const char *op, const images *x)
+{
+    const int64_t most = (int64_t)1 << (BS_REAL_BITS == 32 ? FLT_MANT_DIG : DBL_MANT_DIG);
+    if (x->h * x->w * x->c <= most)
+        return 1;
+    bs_fail(&h->error, BS_VALUE,
+            "%s: images of shape (%lld, %lld, %lld) have more than %lld values, which is as far as "
+            "argmax counts in float%d",
+            op, (long long)x->h, (long long)x->w, (long long)x->c, (long long)most, BS_REAL_BITS);
+    return 0;
+}
+
 /* A vector of channels of one window that has a pixel. */
 static void max_channels(const pool_job *j, int64_t n, const clipped *k, int64_t c, real *out,
                          real *argmax)
@@ -118,8 +133,8 @@ void K(maxpool2d_forward_batch)(bs_handler *h, bs_a_ inputs, bs_a_ outputs, bs_a
 {
     pool_job j = {
         .in = images_of(inputs), .out = images_of(outputs), .argmax = images_of(argmax), .w = *w};
-    (void)h;
-    each_line(max_line, &j);
+    if (can_tell_places(h, "maxpool2d_forward_batch", &j.in))
+        each_line(max_line, &j);
 }
 
 /* Adds what a vector of channels of one window has to pass on. Returns the channels whose argmax is
@@ -185,7 +200,7 @@ static void max_backward(bs_handler *h, const char *op, bs_a_ argmax, bs_a_ in_d
                   .w = *w,
                   .set = set,
                   .lowest = INT64_MAX};
-    if (!bs_count(in_deltas))
+    if (!bs_count(in_deltas) || !can_tell_places(h, op, &j.in))
         return;
     j.block = j.in.n < MANY_IMAGES ? VEC : j.in.c;
     j.blocks = div_up(j.in.c, j.block);
