@@ -263,7 +263,7 @@ void K(conv2d_backward_act)(bs_handler *h, bs_a_ inputs, bs_a_ weights, bs_a_ ou
     }
     const bs_mark mark = bs_scratch_mark(h);
     back_job j = {.c = {.in = images_of(inputs),
-                        .d_in = images_of(in_deltas),
+                        .d_in = in_deltas->data ? images_of(in_deltas) : (images){0},
                         .out = images_of(outputs),
                         .d_out = images_of(out_deltas),
                         .activation = (bs_activation)activation,
