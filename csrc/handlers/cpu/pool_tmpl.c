@@ -13,9 +13,9 @@ enum { MANY_IMAGES = 16 }; /* with fewer, the channels are cut as well */
 typedef struct pool_job {
     images in, out, argmax; /* backward: deltas */
     bs_window w;
-    int64_t blocks, block; /* of the channels, backward */
-    int set;               /* in_deltas are set, not added to */
-    int64_t lowest;        /* image with a wrong argmax */
+    int64_t bands, band; /* of the channels, backward */
+    int set;             /* in_deltas are set, not added to */
+    int64_t lowest;      /* image with a wrong argmax */
 } pool_job;
 
 typedef struct clipped {
@@ -172,13 +172,13 @@ BS_INLINE void zero_channels(const pool_job *j, int64_t n, int64_t c, int64_t en
     }
 }
 
-/* A block of channels of an image: job n * blocks + block. */
+/* A band of channels of an image: job n * bands + band. */
 static void max_back(void *job, int64_t at)
 {
     pool_job *shared = job;
     const pool_job j = *shared; /* a copy that no store can change, so it stays in registers */
-    const int64_t n = at / j.blocks, start = at % j.blocks * j.block,
-                  end = min64(start + j.block, j.in.c);
+    const int64_t n = at / j.bands, start = at % j.bands * j.band,
+                  end = min64(start + j.band, j.in.c);
     lanes wrong = {0};
     if (j.set)
         zero_channels(&j, n, start, end);
@@ -202,10 +202,10 @@ static void max_backward(bs_handler *h, const char *op, bs_a_ argmax, bs_a_ in_d
                   .lowest = INT64_MAX};
     if (!bs_count(in_deltas) || !can_tell_places(h, op, &j.in))
         return;
-    j.block = j.in.n < MANY_IMAGES ? VEC : j.in.c;
-    j.blocks = div_up(j.in.c, j.block);
+    j.band = j.in.n < MANY_IMAGES ? VEC : j.in.c;
+    j.bands = div_up(j.in.c, j.band);
     const int64_t cost = j.in.h * j.in.w + j.out.h * j.out.w * w->rows * w->cols;
-    K(each_row)(max_back, &j, j.out.n * j.blocks, cost * j.block);
+    K(each_row)(max_back, &j, j.out.n * j.bands, cost * j.band);
     if (j.lowest != INT64_MAX)
         bs_fail(&h->error, BS_INDEX,
                 "%s: argmax of image %lld is neither -1 nor a place in its window", op,
