@@ -29,6 +29,12 @@ static int reset_word(bs_handler *h, const bs_cuda_reports *own)
                         sizeof(uint64_t), cuda->stream) == BS_OK;
 }
 
+void *bs_cuda_report_word(const bs_handler *h)
+{
+    const bs_cuda_handle *handle = h->impl;
+    return handle && handle->reports ? handle->reports->word->data : NULL;
+}
+
 void bs_cuda_close_reports(bs_cuda_reports *reports)
 {
     if (reports)
