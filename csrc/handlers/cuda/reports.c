@@ -5,8 +5,6 @@
  * read when a pass ends. */
 #include "handlers/cuda/cuda.h"
 
-#include <string.h>
-
 enum { MAX_TICKETS = 64 };
 
 typedef struct ticket {
@@ -107,6 +105,7 @@ void bs_cuda_finish(bs_handler *h)
     if (handle && handle->reports && !bs_cuda_is_in_step(h))
         read_reports(h, handle->reports);
 }
+
 int bs_cuda_open_report(bs_handler *h, const char *op, const bs_array *ids, int64_t n, bs_launch *l,
                         long long *number)
 {
