@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from brainstorm import _core
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -15,6 +17,14 @@ def away_from_the_sources():
     """Child processes look for modules in the current folder first: it must not be that of the
     sources, which hide the package that is installed."""
     os.chdir(ROOT / 'tests')
+
+
+@pytest.fixture
+def threads():
+    """Sets the number of threads for one test."""
+    before = _core.num_threads()
+    yield _core.set_num_threads
+    _core.set_num_threads(before)
 
 
 @pytest.fixture(scope='session')

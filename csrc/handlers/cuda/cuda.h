@@ -180,6 +180,8 @@ void bs_cuda_elementwise(bs_handler *h, bs_cuda_kernel kernel, unsigned outputs,
  * Returns 0 after a failure. */
 int bs_cuda_open_report(bs_handler *h, const char *op, const bs_array *ids, int64_t n, bs_launch *l,
                         long long *ticket);
+/* The word of the reports of this handle on the device; NULL before the first one. */
+void *bs_cuda_report_word(const bs_handler *h);
 /* Waits for the stream if there are open reports; the first wrong row becomes the sticky error. */
 void bs_cuda_finish(bs_handler *h);
 

@@ -40,13 +40,13 @@ static bs_status load(bs_cuda_driver *driver, bs_error *err)
     BS_TRY(open_library(&nvrtc, "nvrtc", err));
     BS_TRY(open_library(&cublas, "cublas", err));
     cudnn = open_optional("cudnn"); /* it needs the others */
-#define BS_FIND(library, name)     BS_TRY(find_function((void **)&driver->name, library, #name, err));
-#define BS_CUDA(name, arguments)   BS_FIND(cuda, name)
-#define BS_NVRTC(name, arguments)  BS_FIND(nvrtc, name)
-#define BS_CUBLAS(name, arguments) BS_FIND(cublas, name)
+#define BS_FIND(library, name)     find_function((void **)&driver->name, library, #name, err)
+#define BS_CUDA(name, arguments)   BS_TRY(BS_FIND(cuda, name));
+#define BS_NVRTC(name, arguments)  BS_TRY(BS_FIND(nvrtc, name));
+#define BS_CUBLAS(name, arguments) BS_TRY(BS_FIND(cublas, name));
 #define BS_CUDNN(name, arguments, result)                                                          \
     if (cudnn)                                                                                     \
-    BS_FIND(cudnn, name)
+        BS_TRY(BS_FIND(cudnn, name));
 #include "handlers/cuda/driver.def"
     driver->has_cudnn = cudnn != NULL;
     return BS_OK;

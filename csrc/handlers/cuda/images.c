@@ -1,6 +1,7 @@
 /* images.c - operations of kernels/images.cu. A convolution that cuDNN does not do (convolution.c)
  * is a product of copied windows, made for as many images at a time as fit into some scratch
  * memory. */
+#include "handlers/argmax.h"
 #include "handlers/cuda/cuda.h"
 
 enum { WINDOWS_BYTES = 64 << 20 };
@@ -49,7 +50,7 @@ static void maxpool2d_forward_batch(bs_handler *h, bs_a_ inputs, bs_a_ outputs, 
                                     const bs_window *w)
 {
     const bs_mark mark = bs_scratch_mark(h);
-    if (bs_count(outputs) == 0)
+    if (bs_count(outputs) == 0 || !bs_can_tell_places(h, "maxpool2d_forward_batch", inputs))
         return;
     const bs_cuda_view in = pixels(h, inputs), out = pixels(h, outputs), arg = pixels(h, argmax);
     bs_launch l = over(&out.matrix);
@@ -79,7 +80,7 @@ static void max_backward(bs_handler *h, const char *op, bs_a_ argmax, bs_a_ in_d
                          bs_a_ out_deltas, const bs_window *w)
 {
     const bs_mark mark = bs_scratch_mark(h);
-    if (bs_count(in_deltas) == 0)
+    if (bs_count(in_deltas) == 0 || !bs_can_tell_places(h, op, in_deltas))
         return;
     const bs_cuda_view in = pixels(h, in_deltas), out = pixels(h, out_deltas),
                        arg = pixels(h, argmax);

@@ -5,8 +5,6 @@
  * read when a pass ends. */
 #include "handlers/cuda/cuda.h"
 
-#include <string.h>
-
 enum { MAX_TICKETS = 64 };
 
 typedef struct ticket {
@@ -27,6 +25,12 @@ static int reset_word(bs_handler *h, const bs_cuda_reports *own)
     return bs_cuda_enter(cuda, &h->error) == BS_OK &&
            BS_CUDA_CALL(cuda, &h->error, cuMemsetD8Async, (CUdeviceptr)own->word->data, 0xff,
                         sizeof(uint64_t), cuda->stream) == BS_OK;
+}
+
+void *bs_cuda_report_word(const bs_handler *h)
+{
+    const bs_cuda_handle *handle = h->impl;
+    return handle && handle->reports ? handle->reports->word->data : NULL;
 }
 
 void bs_cuda_close_reports(bs_cuda_reports *reports)
@@ -101,6 +105,7 @@ void bs_cuda_finish(bs_handler *h)
     if (handle && handle->reports && !bs_cuda_is_in_step(h))
         read_reports(h, handle->reports);
 }
+
 int bs_cuda_open_report(bs_handler *h, const char *op, const bs_array *ids, int64_t n, bs_launch *l,
                         long long *number)
 {
