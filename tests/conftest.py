@@ -60,6 +60,6 @@ def gpu(request):
         return
     double = str(request.getfixturevalue('cuda_double'))
     folder = request.getfixturevalue('tmp_path_factory').mktemp('kernels')
-    for library in ('CUDA', 'NVRTC', 'CUBLAS'):
+    for library in ('CUDA', 'NVRTC', 'CUBLAS', 'CUDNN'):
         os.environ[f'BRAINSTORM_LIB_{library}'] = double
     os.environ['BRAINSTORM_CACHE_DIR'] = str(folder)

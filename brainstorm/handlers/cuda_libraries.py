@@ -14,13 +14,15 @@ LIBRARIES = {
               ('libnvrtc-builtins.so.*[0-9]',)),
     'cublas': (('nvidia/cu13/lib', 'nvidia/cublas/lib'), ('libcublas.so.13', 'libcublas.so.12'),
                ('libcublasLt.so.*[0-9]',)),
+    # without it, convolutions are products of copied windows
+    'cudnn': (('nvidia/cudnn/lib',), ('libcudnn_graph.so.9', 'libcudnn.so.9'), ()),
 }
 _OLDEST_DRIVER = 13000  # of CUDA 13; version 12 works with all drivers that have what we need
 _HINTS = {
     'cuda': "the NVIDIA driver is not installed, or there is no GPU",
     'nvrtc': "pip install brainstorm[pycuda], or brainstorm[pycuda12] for a driver before 580",
 }
-_HINTS['cublas'] = _HINTS['nvrtc']
+_HINTS['cublas'] = _HINTS['cudnn'] = _HINTS['nvrtc']
 
 _kept = []  # libraries stay open
 
@@ -32,7 +34,7 @@ def find_library(name: str) -> str:
     already, by PyTorch for instance, is used again.
 
     Args:
-        name: 'cuda', 'nvrtc' or 'cublas'.
+        name: 'cuda', 'nvrtc', 'cublas' or 'cudnn'.
 
     Raises:
         ImportError: it is nowhere; the message says where it was looked for and how to install it.

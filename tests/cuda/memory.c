@@ -74,15 +74,13 @@ static int release(CUdeviceptr address)
     return written ? report(ILLEGAL_ADDRESS, "memory was written past its end") : 0;
 }
 
-static int is_live(const void *at)
+int are_live(const task *work)
 {
-    return !at || cpu_address((CUdeviceptr)at | ON_DEVICE, 1, "a matrix of a graph") != NULL;
-}
-
-int are_live(const task *product)
-{
-    return is_live(product->product.a) && is_live(product->product.b) &&
-           is_live(product->product.c);
+    for (size_t k = 0; k < sizeof work->at / sizeof work->at[0]; k++)
+        if (work->at[k] &&
+            !cpu_address((CUdeviceptr)work->at[k] | ON_DEVICE, 1, "an array of a graph"))
+            return 0;
+    return 1;
 }
 
 void *cpu_address(CUdeviceptr address, size_t bytes, const char *what)

@@ -10,7 +10,9 @@ bs_status bs_cuda_check(const bs_cuda *cuda, int result, const char *function, b
     const char *text = NULL;
     if (result == 0)
         return BS_OK;
-    if (strncmp(function, "cu", 2) == 0 && strncmp(function, "cublas", 6) != 0)
+    if (strncmp(function, "cudnn", 5) == 0)
+        text = cuda->driver->cudnnGetErrorString(result);
+    else if (strncmp(function, "cu", 2) == 0 && strncmp(function, "cublas", 6) != 0)
         cuda->driver->cuGetErrorString(result, &text);
     return bs_fail(err, result == BS_CU_OUT_OF_MEMORY && text ? BS_NO_MEMORY : BS_DEVICE,
                    "%s failed: %s (%d)", function, text ? text : "error", result);
@@ -73,6 +75,7 @@ static bs_status open_device(bs_cuda *cuda, const bs_device_options *options, bs
     BS_TRY(BS_CUDA_CALL(cuda, err, cuStreamCreate, &cuda->stream, 0)); /* 0: work that others put on
                                                        the default stream is ordered with ours */
     BS_TRY(BS_CUDA_CALL(cuda, err, cuStreamCreate, &cuda->capture, BS_CU_NON_BLOCKING));
+    cuda->dnn = (bs_cuda_dnn){.driver = cuda->driver, .tf32 = options->tf32};
     return open_blas(cuda, options->tf32, err);
 }
 
@@ -84,6 +87,7 @@ void bs_cuda_release(bs_cuda *cuda)
         if (cuda->stream)
             cuda->driver->cuStreamSynchronize(cuda->stream);
         bs_cuda_unload_modules(cuda);
+        bs_cuda_close_plans(cuda);
         if (cuda->blas)
             cuda->driver->cublasDestroy_v2(cuda->blas);
         cuda->driver->cuMemFree_v2(cuda->workspace);

@@ -2,9 +2,9 @@
  *
  * Everything runs in order on one stream of the device. Kernels are compiled for this very GPU when
  * they are first needed (modules.c) and all take the same struct (kernel_args.h); products are
- * those of cuBLAS. An operation only hands in work, which goes to the stream at once or, in the
- * steps of a training, as a graph (steps.c); what can go wrong with data (ids) is noted on the
- * device and read when a pass ends (reports.c). */
+ * those of cuBLAS, convolutions those of cuDNN if it is there. An operation only hands in work,
+ * which goes to the stream at once or, in the steps of a training, as a graph (steps.c); what can
+ * go wrong with data (ids) is noted on the device and read when a pass ends (reports.c). */
 #ifndef BS_HANDLERS_CUDA_CUDA_H
 #define BS_HANDLERS_CUDA_CUDA_H
 
@@ -13,6 +13,7 @@
 
 #include "handlers/cuda/driver.h"
 #include "handlers/cuda/kernel_args.h"
+#include "handlers/cuda/plans.h"
 #include "handlers/handler.h"
 
 /* ---- kernels ---- */
@@ -39,7 +40,10 @@ typedef struct bs_cuda {
     CUdeviceptr workspace;                   /* of cuBLAS */
     int capability;                          /* 90 for 9.0 */
     pid_t process;                           /* that opened it; CUDA does not survive a fork */
-    pthread_mutex_t lock;                    /* guards what stands below, and blas */
+    bs_cuda_dnn dnn;                         /* cuDNN */
+    CUstream dnn_stream;                     /* that cuDNN works on */
+    pthread_mutex_t lock;                    /* guards what stands below, blas and dnn */
+    bs_cuda_plan *plans;                     /* of all convolutions so far */
     CUmodule module[BS_CUDA_MAX_MODULES][2]; /* [.][1]: with long indices */
     CUfunction function[BS_N_KERNELS][2];
 } bs_cuda;
@@ -76,20 +80,37 @@ typedef struct bs_cuda_product {
     int transa, transb, add;
 } bs_cuda_product;
 
+typedef enum bs_cuda_work_kind {
+    BS_CUDA_KERNEL,
+    BS_CUDA_PRODUCT,
+    BS_CUDA_CONVOLUTION
+} bs_cuda_work_kind;
+
 typedef struct bs_cuda_work {
-    CUfunction function; /* NULL: a product */
-    unsigned blocks, threads;
+    bs_cuda_work_kind kind;
+    unsigned blocks, threads; /* of a kernel, as the function */
+    CUfunction function;
     union {
         bs_kernel_args args;
         bs_cuda_product product;
+        bs_cuda_execution convolution;
     };
 } bs_cuda_work;
 
-/* Puts a product on a stream; needs the lock. */
-bs_status bs_cuda_put_product(bs_cuda *cuda, CUstream stream, const bs_cuda_product *p,
-                              bs_error *err);
+/* Puts work that a library does, a product or a convolution, on a stream; needs the lock. */
+bs_status bs_cuda_put(bs_cuda *cuda, CUstream stream, const bs_cuda_work *work, bs_error *err);
 /* Puts work on the stream now. */
 void bs_cuda_run(bs_cuda *cuda, const bs_cuda_work *work, bs_error *err);
+
+/* ---- convolutions (convolution.c) ---- */
+
+/* Does a convolution (see bs_cuda_convolution; the arrays have four dimensions and are packed).
+ * Returns 0 if it has not, since there is no cuDNN, or no plan for this shape. */
+int bs_cuda_convolve(bs_handler *h, int kind, const bs_array *images, const bs_array *weights,
+                     const bs_array *out, const bs_window *w);
+bs_status bs_cuda_put_convolution(bs_cuda *cuda, CUstream stream, const bs_cuda_execution *e,
+                                  bs_error *err);
+void bs_cuda_close_plans(bs_cuda *cuda);
 
 /* ---- what a handle has (handle.c, steps.c, reports.c) ---- */
 

@@ -32,7 +32,8 @@ static void launch(bs_handler *h, bs_cuda_kernel kernel, const bs_launch *l, int
                    int threads)
 {
     bs_cuda *cuda = bs_cuda_of(h);
-    bs_cuda_work work = {.blocks = (unsigned)(blocks < MAX_BLOCKS ? blocks : MAX_BLOCKS),
+    bs_cuda_work work = {.kind = BS_CUDA_KERNEL,
+                         .blocks = (unsigned)(blocks < MAX_BLOCKS ? blocks : MAX_BLOCKS),
                          .threads = (unsigned)threads,
                          .args = l->args};
     if (h->error.code == BS_OK && blocks > 0 && bs_cuda_enter(cuda, &h->error) == BS_OK &&

@@ -37,7 +37,8 @@ void bs_cuda_multiply(bs_handler *h, const bs_array *a, const bs_array *b, const
                       int transa, int transb, int add)
 {
     const bs_array am = bs_matrix(a, 1), bm = bs_matrix(b, 1), om = bs_matrix(out, 1);
-    const bs_cuda_work work = {.product = {.m = om.dim[0],
+    const bs_cuda_work work = {.kind = BS_CUDA_PRODUCT,
+                               .product = {.m = om.dim[0],
                                            .n = om.dim[1],
                                            .k = am.dim[!transa],
                                            .a = am.data,

@@ -1,7 +1,7 @@
 /* steps.c - the steps of a training as CUDA graphs.
  *
- * In a step, work is collected, not run. If a list with the same kernels and the same products has
- * come before, it becomes a graph: the GPU gets all of it by one call, without a gap between
+ * In a step, work is collected, not run. If a list with the same kernels, products and convolutions
+ * has come before, it becomes a graph: the GPU gets all of it by one call, without a gap between
  * kernels. What changes from step to step are arguments of kernels (learning rates, draws of random
  * numbers), which are then set in the graph. Other lists run piece by piece, and so does a step
  * that is interrupted because Python looks at arrays. */
@@ -53,18 +53,27 @@ static int add_work(work_list *list, const bs_cuda_work *work)
     return 1;
 }
 
-/* Whether a graph of one list can run the other one: arguments of kernels may differ. */
-static int is_alike(const work_list *a, const work_list *b)
+/* Whether a node for one piece of work can do the other one: arguments of kernels can be set. */
+static int is_alike(const bs_cuda_work *a, const bs_cuda_work *b)
 {
-    if (a->n != b->n)
+    if (a->kind != b->kind)
         return 0;
-    for (int i = 0; i < a->n; i++) {
-        const bs_cuda_work *x = &a->at[i], *y = &b->at[i];
-        if (x->function != y->function ||
-            (!x->function && memcmp(&x->product, &y->product, sizeof x->product) != 0))
-            return 0;
+    switch (a->kind) {
+    case BS_CUDA_KERNEL: return a->function == b->function;
+    case BS_CUDA_PRODUCT: return memcmp(&a->product, &b->product, sizeof a->product) == 0;
+    case BS_CUDA_CONVOLUTION:
+        return memcmp(&a->convolution, &b->convolution, sizeof a->convolution) == 0;
     }
-    return 1;
+    return 0;
+}
+
+/* Whether a graph of one list can run the other one. */
+static int are_alike(const work_list *a, const work_list *b)
+{
+    int alike = a->n == b->n;
+    for (int i = 0; i < a->n && alike; i++)
+        alike = is_alike(&a->at[i], &b->at[i]);
+    return alike;
 }
 
 static void run_list(bs_handler *h, const work_list *list)
@@ -108,8 +117,8 @@ static bs_status add_kernel(bs_cuda *cuda, step_graph *g, int i, bs_error *err)
                         i ? &g->node[i - 1] : NULL, (size_t)(i > 0), &params);
 }
 
-/* What cuBLAS puts on the stream for a product becomes a node with a graph of its own. */
-static bs_status add_product(bs_cuda *cuda, step_graph *g, int i, bs_error *err)
+/* What a library puts on the stream becomes a node with a graph of its own. */
+static bs_status add_captured(bs_cuda *cuda, step_graph *g, int i, bs_error *err)
 {
     CUgraph part = NULL;
     bs_error failed = {0};
@@ -117,7 +126,7 @@ static bs_status add_product(bs_cuda *cuda, step_graph *g, int i, bs_error *err)
     pthread_mutex_lock(&cuda->lock);
     BS_TRY_DONE(BS_CUDA_CALL(cuda, err, cuStreamBeginCapture_v2, cuda->capture,
                              BS_CU_CAPTURE_THREAD_LOCAL));
-    bs_cuda_put_product(cuda, cuda->capture, &g->list.at[i].product, &failed);
+    bs_cuda_put(cuda, cuda->capture, &g->list.at[i], &failed);
     BS_TRY_DONE(BS_CUDA_CALL(cuda, err, cuStreamEndCapture, cuda->capture, &part));
     if (failed.code != BS_OK)
         BS_TRY_DONE(bs_fail(err, failed.code, "%s", failed.text));
@@ -138,7 +147,8 @@ static bs_status build_graph(bs_cuda *cuda, step_graph *g, bs_error *err)
     BS_TRY(bs_cuda_enter(cuda, err));
     BS_TRY(BS_CUDA_CALL(cuda, err, cuGraphCreate, &g->graph, 0));
     for (int i = 0; i < g->list.n; i++)
-        BS_TRY(g->list.at[i].function ? add_kernel(cuda, g, i, err) : add_product(cuda, g, i, err));
+        BS_TRY(g->list.at[i].kind == BS_CUDA_KERNEL ? add_kernel(cuda, g, i, err)
+                                                    : add_captured(cuda, g, i, err));
     return BS_CUDA_CALL(cuda, err, cuGraphInstantiateWithFlags, &g->exec, g->graph, 0);
 }
 
@@ -147,7 +157,7 @@ static bs_status update_graph(bs_cuda *cuda, step_graph *g, const work_list *lis
 {
     for (int i = 0; i < list->n; i++) {
         bs_cuda_work *work = &g->list.at[i];
-        if (!work->function || memcmp(work, &list->at[i], sizeof *work) == 0)
+        if (work->kind != BS_CUDA_KERNEL || memcmp(work, &list->at[i], sizeof *work) == 0)
             continue;
         *work = list->at[i];
         void *args[1] = {&work->args};
@@ -173,7 +183,7 @@ static bs_status run_graph(bs_cuda *cuda, step_graph *g, const work_list *list, 
 static step_graph *find_graph(bs_cuda_steps *s, const work_list *list)
 {
     for (int i = 0; i < MAX_GRAPHS; i++)
-        if (s->graph[i].used && is_alike(&s->graph[i].list, list))
+        if (s->graph[i].used && are_alike(&s->graph[i].list, list))
             return &s->graph[i];
     return NULL;
 }

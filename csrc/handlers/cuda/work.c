@@ -1,4 +1,4 @@
-/* work.c - kernels and products on the stream. */
+/* work.c - kernels and the work of libraries on the stream. */
 #include <limits.h>
 
 #include "handlers/cuda/cuda.h"
@@ -31,8 +31,8 @@ static bs_status check_sizes(const bs_cuda_product *p, bs_error *err)
 }
 
 /* cuBLAS has columns where we have rows: out' = op(b)' op(a)'. */
-bs_status bs_cuda_put_product(bs_cuda *cuda, CUstream stream, const bs_cuda_product *p,
-                              bs_error *err)
+static bs_status put_product(bs_cuda *cuda, CUstream stream, const bs_cuda_product *p,
+                             bs_error *err)
 {
     const int ta = p->transa ? BS_CUBLAS_TRANSPOSE : BS_CUBLAS_NO_TRANSPOSE,
               tb = p->transb ? BS_CUBLAS_TRANSPOSE : BS_CUBLAS_NO_TRANSPOSE;
@@ -49,14 +49,21 @@ bs_status bs_cuda_put_product(bs_cuda *cuda, CUstream stream, const bs_cuda_prod
                         p->out, (int)p->out_pitch);
 }
 
+bs_status bs_cuda_put(bs_cuda *cuda, CUstream stream, const bs_cuda_work *work, bs_error *err)
+{
+    return work->kind == BS_CUDA_PRODUCT
+               ? put_product(cuda, stream, &work->product, err)
+               : bs_cuda_put_convolution(cuda, stream, &work->convolution, err);
+}
+
 void bs_cuda_run(bs_cuda *cuda, const bs_cuda_work *work, bs_error *err)
 {
     bs_kernel_args args;
     if (bs_cuda_enter(cuda, err) != BS_OK)
         return;
-    if (!work->function) {
+    if (work->kind != BS_CUDA_KERNEL) {
         pthread_mutex_lock(&cuda->lock);
-        bs_cuda_put_product(cuda, cuda->stream, &work->product, err);
+        bs_cuda_put(cuda, cuda->stream, work, err);
         pthread_mutex_unlock(&cuda->lock);
         return;
     }
