@@ -1,8 +1,8 @@
 /* convolution.c - convolutions by cuDNN, where it is installed and has a plan. Plans are made when
  * a shape comes for the first time, and kept. */
-#include "handlers/cuda/cuda.h"
-
 #include <string.h>
+
+#include "handlers/cuda/cuda.h"
 
 enum { WORKSPACE_ALIGNMENT = 256 };
 
