@@ -246,3 +246,25 @@ def test_context_goes_on_from_one_handler_to_the_other():
     net.provide_external_data(second)
     net.forward_pass(context=context)
     np.testing.assert_allclose(net.get('Output.outputs.predictions'), whole, rtol=1e-9)
+
+
+class OfAnotherLibrary:
+    """Memory of the GPU that NumPy knows nothing of."""
+
+    def __init__(self, array):
+        self.array, self.__cuda_array_interface__ = array, array.__cuda_array_interface__
+
+
+def test_data_of_the_gpu_stays_there():
+    handler = PyCudaHandler()
+    data = minibatch('letters', 0)
+    on_gpu = {name: OfAnotherLibrary(handler.create_from_numpy(value.astype(np.float32)))
+              for name, value in data.items()}
+    net, other = network('letters', handler), network('letters', handler)
+    for n, values in ((net, data), (other, on_gpu)):
+        n.provide_external_data(values)
+        n.forward_pass()
+    np.testing.assert_array_equal(net.get('Output.outputs.predictions'),
+                                  other.get('Output.outputs.predictions'))
+    with pytest.raises(ValueError, match=r"data 'targets' has shape \(7, 4, 2\)"):
+        net.provide_external_data(dict(data, targets=handler.zeros((7, 4, 2))))
