@@ -142,6 +142,7 @@ static bs_status find_function(bs_cuda *cuda, bs_cuda_kernel kernel, int long_in
                                bs_error *err)
 {
     CUmodule *module = &cuda->module[module_of(kernel)][long_indices];
+    BS_TRY(bs_cuda_enter(cuda, err));
     if (!*module)
         BS_TRY(load_module(cuda, &kernels[kernel].module, long_indices, module, err));
     return BS_CUDA_CALL(cuda, err, cuModuleGetFunction, &cuda->function[kernel][long_indices],
