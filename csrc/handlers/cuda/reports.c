@@ -34,13 +34,15 @@ static cuda_handle *handle_of(bs_handler *h)
     if (h->impl)
         return h->impl;
     cuda_handle *own = bs_alloc(sizeof *own);
-    if (own && (own->word = h->device->allocate(h->device, sizeof(uint64_t))) != NULL &&
-        reset_word(h, own))
+    if (!own) {
+        bs_fail(&h->error, BS_NO_MEMORY, "no memory for reports of kernels");
+        return NULL;
+    }
+    own->word = h->device->allocate(h->device, sizeof(uint64_t), &h->error);
+    if (own->word && reset_word(h, own))
         return h->impl = own;
-    if (own)
-        bs_block_release(own->word);
+    bs_block_release(own->word);
     bs_free(own);
-    bs_fail(&h->error, BS_NO_MEMORY, "no memory for reports of kernels");
     return NULL;
 }
 
