@@ -5,8 +5,9 @@
 Every workload of workloads.py runs in each framework, in a process of its own that waits while
 another one is timed; the frameworks take turns, so that slow phases of the machine meet all of
 them. A row shows the median and the range over the turns and the ratio to the best peer. PYTHON is
-an interpreter that has torch and jax; without it brainstorm is timed alone. One more row, in each
-turn: NumPy's product of two float32 matrices, the peak that this machine reaches.
+an interpreter that has torch and jax; without it brainstorm is timed alone. Before anything is
+timed, all frameworks must give the same losses or probabilities from the same weights. One more
+row, in each turn: NumPy's product of two float32 matrices, the peak that this machine reaches.
 """
 
 import argparse
@@ -29,14 +30,17 @@ PEERS = [('torch', 'torch'), ('torch', 'torch channels_last'), ('jax', 'jax')]
 IMAGES_ONLY = 'torch channels_last'
 
 
+def command(python, framework, variant, name, what):
+    return [python, str(HERE / 'worker.py'), framework, variant, name, what]
+
+
 class Worker:
     """A workload in a framework, which `about` describes."""
 
     def __init__(self, python, framework, variant, name):
         self.variant, self.times = variant, []
-        self.process = subprocess.Popen(
-            [python, str(HERE / 'worker.py'), framework, variant, name], text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.process = subprocess.Popen(command(python, framework, variant, name, 'time'),
+                                        text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.about = json.loads(self.process.stdout.readline())
 
     def seconds(self, calls):
@@ -60,11 +64,22 @@ class Worker:
         return memory
 
 
+def check_agreement(name, wanted):
+    """The same results in all frameworks, but for rounding."""
+    ours, *theirs = [json.loads(subprocess.check_output(command(*worker, name, 'results')))
+                     for worker in wanted]
+    for (_, _, variant), results in zip(wanted[1:], theirs):
+        np.testing.assert_allclose(results, ours, rtol=1e-5, atol=1e-6,
+                                   err_msg=f'{name}: brainstorm and {variant} differ')
+
+
 def measure(name, peers, turn_seconds, peaks):
     """[{'workload', 'framework', 'median', 'low', 'high', 'memory', 'about'}]"""
     wanted = [(sys.executable, 'brainstorm', 'brainstorm')]
     wanted += [(peers, framework, variant) for framework, variant in PEERS
                if peers and (variant != IMAGES_ONLY or WORKLOADS[name].has_images)]
+    if peers:
+        check_agreement(name, wanted)
     workers = [Worker(*worker, name) for worker in wanted]
     for w in workers:
         w.warm_up(turn_seconds)

@@ -1,5 +1,7 @@
 """The workloads in brainstorm."""
 
+import numpy as np
+
 import brainstorm as bs
 from brainstorm import _core, layers
 from workloads import CELLS, LEARNING_RATE, MOMENTUM
@@ -9,38 +11,58 @@ def about():
     return {'version': bs.__version__, **_core.info()}
 
 
-def _cifar10_cnn(flow):
+def _cifar10_cnn(work, flow):
     for name, filters in (('Conv1', 32), ('Conv2', 32), ('Conv3', 64)):
         flow = flow >> layers.Convolution2D(filters, kernel_size=(5, 5), padding=2, name=name)
         flow = flow >> layers.Pooling2D(type='max', kernel_size=(3, 3), stride=(2, 2))
     return flow >> layers.FullyConnected(64, name='FC')
 
 
-def _mnist_pi(flow):
-    return (flow >> layers.Dropout(0.2) >> layers.FullyConnected(1200) >> layers.Dropout() >>
-            layers.FullyConnected(1200) >> layers.Dropout())
+def _mnist_pi(work, flow):
+    first, second, third = map(layers.Dropout, work.drops)
+    return (flow >> first >> layers.FullyConnected(1200) >> second >>
+            layers.FullyConnected(1200) >> third)
+
+
+def _lstm(work, flow):
+    return flow >> layers.Lstm(CELLS[work.network])
+
+
+def _tiny(work, flow):
+    return flow >> layers.FullyConnected(16)
 
 
 NETWORKS = {
     'cifar10_cnn': _cifar10_cnn,
     'mnist_pi': _mnist_pi,
-    'lstm': lambda flow: flow >> layers.Lstm(CELLS['lstm']),
-    'small_lstm': lambda flow: flow >> layers.Lstm(CELLS['small_lstm']),
-    'tiny': lambda flow: flow >> layers.FullyConnected(16),
+    'lstm': _lstm,
+    'small_lstm': _lstm,
+    'tiny': _tiny,
 }
 
 
-def _network(work):
+def network(work):
     inp, out = bs.tools.get_in_out_layers('classification', work.features, work.classes)
-    NETWORKS[work.network](inp) >> out
+    NETWORKS[work.network](work, inp) >> out
     net = bs.Network.from_layer(out)
-    net.initialize(bs.Gaussian(0.05), seed=1)
+    net.initialize(0)
+    _set_weights(net, work)
     return net
 
 
+def _set_weights(net, work):
+    """Outputs come before inputs, and each gate of an LSTM has matrices of its own."""
+    numbers = np.concatenate([np.moveaxis(w, -1, 0).ravel() for w in work.weights()])
+    for layer in net.layers:
+        for name, matrix in net.buffer[layer].parameters.items():
+            if name[0] in 'WR':
+                matrix[...] = numbers[:matrix.size].reshape(matrix.shape)
+                numbers = numbers[matrix.size:]
+
+
 def update(work, variant):
-    net = _network(work)
-    stepper = bs.training.MomentumStepper(LEARNING_RATE, MOMENTUM)
+    net = network(work)
+    stepper = bs.training.MomentumStepper(LEARNING_RATE, MOMENTUM, scale_learning_rate=False)
     stepper.start(net)
     net._core.skip_input_deltas = True  # as a Trainer does, if no hook reads them
 
@@ -52,7 +74,7 @@ def update(work, variant):
 
 
 def predict(work, variant):
-    net = _network(work)
+    net = network(work)
 
     def run(x, targets):
         net.provide_external_data({'default': x}, all_inputs=False)

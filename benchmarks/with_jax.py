@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from workloads import CELLS, LEARNING_RATE, MOMENTUM
+from workloads import LEARNING_RATE, MOMENTUM
 
 
 def about():
@@ -15,7 +15,8 @@ def about():
 
 
 def _linear(params, x):
-    return x @ params['W'] + params['b']
+    """Of the last dimensions of x, as many as the weights have for their inputs."""
+    return jnp.tensordot(x, params['W'], params['W'].ndim - 1) + params['b']
 
 
 def _dropout(key, rate, x):
@@ -28,29 +29,28 @@ def _keys(key, n):
     return [None] * n if key is None else jax.random.split(key, n)
 
 
-def _cifar10_cnn(params, x, key):
+def _cifar10_cnn(work, params, x, key):
     for conv in params[:3]:
         x = lax.conv_general_dilated(x, conv['W'], (1, 1), ((2, 2), (2, 2)),
                                      dimension_numbers=('NHWC', 'HWIO', 'NHWC')) + conv['b']
         x = lax.reduce_window(jax.nn.relu(x), -jnp.inf, lax.max, (1, 3, 3, 1), (1, 2, 2, 1),
                               'VALID')
-    x = jax.nn.relu(_linear(params[3], x.reshape(x.shape[0], -1)))
-    return _linear(params[4], x)
+    return _linear(params[4], jax.nn.relu(_linear(params[3], x)))
 
 
-def _mnist_pi(params, x, key):
+def _mnist_pi(work, params, x, key):
     keys = _keys(key, 3)
-    x = _dropout(keys[0], 0.2, x)
-    for layer, k in zip(params[:2], keys[1:]):
-        x = _dropout(k, 0.5, jax.nn.relu(_linear(layer, x)))
+    x = _dropout(keys[0], work.drops[0], x)
+    for layer, k, rate in zip(params[:2], keys[1:], work.drops[1:]):
+        x = _dropout(k, rate, jax.nn.relu(_linear(layer, x)))
     return _linear(params[2], x)
 
 
-def _tiny(params, x, key):
+def _tiny(work, params, x, key):
     return _linear(params[1], jax.nn.relu(_linear(params[0], x)))
 
 
-def _lstm(params, x, key):
+def _lstm(work, params, x, key):
     gates, recurrent, projection = params
     from_x = _linear(gates, x)
 
@@ -64,28 +64,17 @@ def _lstm(params, x, key):
     return _linear(projection, lax.scan(step, (zero, zero), from_x)[1])
 
 
-NETWORKS = {
-    'cifar10_cnn': (_cifar10_cnn, [(5, 5, 3, 32), (5, 5, 32, 32), (5, 5, 32, 64), (576, 64),
-                                   (64, 10)]),
-    'mnist_pi': (_mnist_pi, [(784, 1200), (1200, 1200), (1200, 10)]),
-    'tiny': (_tiny, [(10, 16), (16, 3)]),
-    'lstm': (_lstm, [(205, 4 * CELLS['lstm']), (CELLS['lstm'], 4 * CELLS['lstm']),
-                     (CELLS['lstm'], 205)]),
-    'small_lstm': (_lstm, [(64, 4 * CELLS['small_lstm']),
-                           (CELLS['small_lstm'], 4 * CELLS['small_lstm']),
-                           (CELLS['small_lstm'], 64)]),
-}
+NETWORKS = {'cifar10_cnn': _cifar10_cnn, 'mnist_pi': _mnist_pi, 'tiny': _tiny, 'lstm': _lstm,
+            'small_lstm': _lstm}
 
 
 def _network(work):
     """logits(params, x, key) of (T*B, classes), and parameters."""
-    apply, shapes = NETWORKS[work.network]
-    rnd = np.random.RandomState(1)
-    params = [{'W': jnp.asarray(0.05 * rnd.randn(*shape), jnp.float32),
-               'b': jnp.zeros(shape[-1])} for shape in shapes]
+    params = [{'W': jnp.asarray(w), 'b': jnp.zeros(w.shape[-1])} for w in work.weights()]
 
     def logits(params, x, key):
-        return apply(params, x if work.time_steps > 1 else x[0], key).reshape(-1, work.classes)
+        out = NETWORKS[work.network](work, params, x if work.time_steps > 1 else x[0], key)
+        return out.reshape(-1, work.classes)
     return logits, params
 
 

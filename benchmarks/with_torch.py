@@ -6,6 +6,8 @@ from torch import nn
 
 from workloads import CELLS, LEARNING_RATE, MOMENTUM
 
+torch.set_flush_denormal(True)  # as brainstorm does
+
 
 def about():
     return {'version': torch.__version__, 'threads': torch.get_num_threads(),
@@ -21,8 +23,9 @@ def _cifar10_cnn(work):
 
 
 def _mnist_pi(work):
-    return nn.Sequential(nn.Dropout(0.2), nn.Linear(784, 1200), nn.ReLU(), nn.Dropout(),
-                         nn.Linear(1200, 1200), nn.ReLU(), nn.Dropout(), nn.Linear(1200, 10))
+    first, second, third = map(nn.Dropout, work.drops)
+    return nn.Sequential(first, nn.Linear(784, 1200), nn.ReLU(), second,
+                         nn.Linear(1200, 1200), nn.ReLU(), third, nn.Linear(1200, 10))
 
 
 def _tiny(work):
@@ -44,8 +47,20 @@ NETWORKS = {'cifar10_cnn': _cifar10_cnn, 'mnist_pi': _mnist_pi, 'tiny': _tiny,
             'lstm': _Lstm, 'small_lstm': _Lstm}
 
 
+def _set_weights(net, work):
+    """Outputs come before inputs, these before the window; the gates of an LSTM are i, f, z, o."""
+    weights = [np.moveaxis(w, (-1, -2), (0, 1)) for w in work.weights()]
+    if work.network in CELLS:
+        weights[:2] = [w.reshape(4, -1, w.shape[1])[[1, 2, 0, 3]] for w in weights[:2]]
+    with torch.no_grad():
+        for parameter in net.parameters():
+            numbers = weights.pop(0) if parameter.ndim > 1 else np.zeros(parameter.shape)
+            parameter.copy_(torch.from_numpy(numbers.reshape(parameter.shape)))
+
+
 def _network(work, variant):
     net = NETWORKS[work.network](work)
+    _set_weights(net, work)
     if variant == 'torch channels_last':
         net = net.to(memory_format=torch.channels_last)
 
@@ -61,7 +76,7 @@ def _network(work, variant):
 def update(work, variant):
     net, give = _network(work, variant)
     net.train()
-    optimizer = torch.optim.SGD(net.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM)
+    optimizer = torch.optim.SGD(net.parameters(), LEARNING_RATE, MOMENTUM, fused=True)
 
     def run(x, targets):
         optimizer.zero_grad()

@@ -40,7 +40,8 @@ operations: tuple[dict[str, Any], ...]
 """Every operation of a handler.
 
 {'name': str, 'formula': str, 'required': bool, 'args': ((name, kind), ...)} with kind one of 'in',
-'out', 'inout', 'number', 'int', 'flag', 'axis', 'pair', 'activation'.
+'out', 'inout', 'number', 'int', 'flag', 'axis', 'pair', 'activation', or 'in_if', 'inout_if' for
+arrays that may be None.
 """
 
 layer_types: dict[str, dict[str, Any]]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from brainstorm import _core
 from cuda_double import Double
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -18,6 +19,14 @@ def away_from_the_sources():
     """Child processes look for modules in the current folder first: it must not be that of the
     sources, which hide the package that is installed."""
     os.chdir(ROOT / 'tests')
+
+
+@pytest.fixture
+def threads():
+    """Sets the number of threads for one test."""
+    before = _core.num_threads()
+    yield _core.set_num_threads
+    _core.set_num_threads(before)
 
 
 @pytest.fixture(scope='session')
@@ -53,7 +62,7 @@ def gpu(request):
         return
     double = str(request.getfixturevalue('cuda_double'))
     folder = request.getfixturevalue('tmp_path_factory').mktemp('kernels')
-    for library in ('CUDA', 'NVRTC', 'CUBLAS'):
+    for library in ('CUDA', 'NVRTC', 'CUBLAS', 'CUDNN'):
         os.environ[f'BRAINSTORM_LIB_{library}'] = double
     os.environ['BRAINSTORM_CACHE_DIR'] = str(folder)
 

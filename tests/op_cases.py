@@ -5,7 +5,8 @@ A case is a class of `CASES`, by the operation's name:
 shapes      what `arguments` is called with, one after another: 1-row, 1-column, odd sizes and
             sizes above one tile
 arguments   (r, *shape) -> {argument: value} in float64; arrays for outputs too (what was there)
-expected    (arguments) -> {output: array}, computed in float64 from what the handler got
+expected    (arguments) -> {output: array}, computed in float64 from what the handler got; arrays
+            that may be left out are None then
 in_place    outputs that may be the same array as these inputs: [(output, input), ...]
 tolerance   relative to the largest expected value, in units of the dtype's epsilon
 finite      inputs that test_nan_and_infinity leaves alone
@@ -570,16 +571,14 @@ class conv2d_backward_batch(Case):
     def expected(x):
         w = windows(x['inputs'], x['weights'].shape[1:3], x['stride'], x['padding'])
         d = x['out_deltas']
-        return {
-            'in_deltas': add_windows(
-                x['in_deltas'],
-                np.tensordot(d, x['weights'], axes=([3], [0])),
-                x['stride'],
-                x['padding'],
-            ),
+        out = {
             'weight_deltas': np.tensordot(d, w, axes=([0, 1, 2], [0, 1, 2])),
             'bias_deltas': d.sum(axis=(0, 1, 2)),
         }
+        if x['in_deltas'] is not None:
+            back = np.tensordot(d, x['weights'], axes=([3], [0]))
+            out['in_deltas'] = add_windows(x['in_deltas'], back, x['stride'], x['padding'])
+        return out
 
 
 POOLS = [
@@ -1021,7 +1020,7 @@ SEQUENCES = [s + (a,) for s in [(1, 1, 1), (1, 3, 5), (4, 1, 7), (3, 9, 33), (5,
 
 def kept(timing, t, b):
     """keep of step t for b sequences."""
-    return np.tile((t > 0) & (np.fmod(t, timing) != 0), (b, 1))
+    return np.tile((t > 0) & (np.fmod(t, timing) != 0), (b, 1)) if timing is not None else False
 
 
 @case

@@ -20,6 +20,7 @@ FILES = {
                         'libfake_cublasLt.so.13', 'libfake_cublas.so.13'],
     'nvidia/cuda_nvrtc/lib': ['libfake_nvrtc-builtins.so.12.4', 'libfake_nvrtc.so.12'],
     'nvidia/cublas/lib': ['libfake_cublasLt.so.12', 'libfake_cublas.so.12'],
+    'nvidia/cudnn/lib': ['libfake_cudnn_graph.so.9'],
 }
 CUDA_12 = ['nvidia/cuda_nvrtc/lib', 'nvidia/cublas/lib']
 CUDA_13 = ['nvidia/cu13/lib']
@@ -61,7 +62,7 @@ def wheels(cc, tmp_path_factory):
         root = root or tmp_path_factory.mktemp('site')
         for folder in folders:
             for file in FILES[folder]:
-                needed = 'builtins' in file or 'Lt' in file
+                needed = 'builtins' in file or 'Lt' in file or 'cudnn' in file
                 build(cc, root / folder / file, 'int needed;' if needed
                       else 'extern int needed; int *address(void) { return &needed; }')
         return root
@@ -77,6 +78,11 @@ def run(code, *paths, **variables):
     done = subprocess.run([sys.executable, '-c', OTHER_NAMES + code], env=env, capture_output=True, text=True,
                           timeout=60)
     return done.returncode, (done.stdout + done.stderr).strip()
+
+
+def played_by(double):
+    """Variables that make one library play all of NVIDIA's."""
+    return {f'BRAINSTORM_LIB_{name}': double for name in ('CUDA', 'NVRTC', 'CUBLAS', 'CUDNN')}
 
 
 def open_handler(*paths, arguments='', **variables):
@@ -161,6 +167,13 @@ def test_a_spoilt_library_is_passed_over(driver, wheels):
         0, str(site / 'nvidia/cuda_nvrtc/lib/libfake_nvrtc.so.12'))
 
 
+@pytest.mark.parametrize('version', [12040, 13000])
+def test_cudnn_has_versions_of_its_own(driver, wheels, version):
+    site = wheels(['nvidia/cudnn/lib'])
+    assert run('print(find_library("cudnn"))', site, BRAINSTORM_LIB_CUDA=driver(version)) == (
+        0, str(site / 'nvidia/cudnn/lib/libfake_cudnn_graph.so.9'))
+
+
 def test_the_environment_comes_first(driver, wheels):
     assert run('print(find_library("nvrtc"), find_library("cuda"))', wheels(CUDA_13),
                BRAINSTORM_LIB_NVRTC='/some/where.so', BRAINSTORM_LIB_CUDA=driver(13000))[1] \
@@ -172,7 +185,8 @@ def test_report(wheels):
     assert run('for name, where in report().items(): print(name, where)', site)[1].splitlines() == [
         'cuda not found: the NVIDIA driver is not installed, or there is no GPU',
         f'nvrtc {site}/nvidia/cu13/lib/libfake_nvrtc.so.13',
-        f'cublas {site}/nvidia/cu13/lib/libfake_cublas.so.13']
+        f'cublas {site}/nvidia/cu13/lib/libfake_cublas.so.13',
+        'cudnn not found: pip install brainstorm[pycuda]']
 
 
 # ---- what a handler says ----
@@ -200,7 +214,7 @@ def test_with_wheels(cuda_double, tmp_path):
 
 @pytest.mark.parametrize('name', ['CUDA', 'NVRTC', 'CUBLAS'])
 def test_a_chosen_library_that_is_none(cuda_double, driver, name, tmp_path):
-    double = {f'BRAINSTORM_LIB_{k}': cuda_double for k in ('CUDA', 'NVRTC', 'CUBLAS')}
+    double = played_by(cuda_double)
     variable = f'BRAINSTORM_LIB_{name}'
     no_library = tmp_path / 'text.so'
     no_library.write_text('not a library')
@@ -214,7 +228,7 @@ def test_a_chosen_library_that_is_none(cuda_double, driver, name, tmp_path):
 
 @pytest.mark.parametrize('code', [34, 100, 999])  # a stub library, no device, an unknown error
 def test_a_driver_without_a_gpu(cuda_double, code):
-    double = {f'BRAINSTORM_LIB_{name}': cuda_double for name in ('CUDA', 'NVRTC', 'CUBLAS')}
+    double = played_by(cuda_double)
     fail = f'import ctypes; ctypes.CDLL({str(cuda_double)!r}).double_fail_at(1, {code})\n'
     status, text = run(fail + 'from brainstorm.handlers import PyCudaHandler\nPyCudaHandler()',
                        **double)
@@ -242,7 +256,7 @@ def test_arguments(arguments, error, text):
 # ---- when ----
 
 def test_importing_opens_nothing(cuda_double):
-    double = {f'BRAINSTORM_LIB_{name}': cuda_double for name in ('CUDA', 'NVRTC', 'CUBLAS')}
+    double = played_by(cuda_double)
     opened = '''
 import os, re
 names = {os.path.basename(line.strip()) for line in open('/proc/self/maps')}
@@ -254,7 +268,7 @@ print(sorted(name for name in names if re.search('cuda|nvrtc|cublas', name)))'''
 
 def test_threads_that_open_at_the_same_time(cuda_double, tmp_path):
     """While one thread is in Python to look for libraries and kernels, others may have the GIL."""
-    double = {f'BRAINSTORM_LIB_{name}': cuda_double for name in ('CUDA', 'NVRTC', 'CUBLAS')}
+    double = played_by(cuda_double)
     assert run('''
 import threading, time
 import numpy as np

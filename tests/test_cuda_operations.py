@@ -55,6 +55,13 @@ def run(handler, name, arguments):
     return download(arguments, outputs(name))
 
 
+def small_shapes(name):
+    """Without those that are large for the sake of threads, which take the double long."""
+    def size(shape):
+        return sum(np.size(value) for value in make(name, np.float32, shape).values())
+    return [shape for shape in CASES[name].shapes if size(shape) < 20000]
+
+
 @pytest.mark.parametrize('dtype', DTYPES)
 @pytest.mark.parametrize('name, shape', ALL)
 def test_operation(name, shape, dtype):
@@ -69,7 +76,7 @@ def test_operation(name, shape, dtype):
 def test_layouts(name, layout):
     """Views that are not packed, every array in the same layout, and each array alone."""
     handler = open_gpu(np.float32)
-    for shape in CASES[name].shapes:
+    for shape in small_shapes(name):
         packed = make(name, np.float32, shape)
         expected = expect(name, packed)
         arrays = [k for k, v in packed.items() if isinstance(v, np.ndarray)]

@@ -19,7 +19,8 @@ from networks import classifier, mlp, random_batch
 from op_cases import CASES
 from test_base_layer import square_net
 from test_layer_laws import Bench
-from test_operations import kinds, make, outputs, overlapping_arguments, pitched
+from test_operations import (arrays, kinds, make, may_be_none, of_kind, outputs,
+                             overlapping_arguments, pitched)
 
 DTYPES = [np.float32, np.float64]
 every_operation = pytest.mark.parametrize('name', CASES)
@@ -28,14 +29,6 @@ every_operation = pytest.mark.parametrize('name', CASES)
 @pytest.fixture
 def debug():
     return DebugHandler(NumpyHandler(np.float32, seed=5))
-
-
-def of_kind(name, *wanted):
-    return [argument for argument, kind in kinds(name).items() if kind in wanted]
-
-
-def arrays(name):
-    return of_kind(name, 'in', 'out', 'inout')
 
 
 def wrapped(arguments):
@@ -97,8 +90,22 @@ def test_arguments_may_be_positional(name, debug):
 def test_other_arrays_are_refused(name, debug):
     for array in arrays(name):
         right = right_arguments(name)[array]
-        for wrong in (right.array, right.array.tolist(), None, 1.0):
+        for wrong in (right.array, right.array.tolist(), 1.0):
             check_fails(debug, name, array, wrong, TypeError, 'must be a DebugArray, not')
+
+
+@every_operation
+def test_some_arrays_may_be_none(name, debug):
+    for array in arrays(name):
+        if array not in may_be_none(name):
+            check_fails(debug, name, array, None, TypeError, 'must be a DebugArray, not NoneType')
+            continue
+        for shape in CASES[name].shapes:
+            expected, actual = ({**make(name, np.float32, shape), array: None} for _ in range(2))
+            getattr(NumpyHandler(np.float32), name)(**expected)
+            getattr(debug, name)(**wrapped(actual))
+            for out in set(outputs(name)) - {array}:
+                assert bits(actual[out]) == bits(expected[out]), (shape, out)
 
 
 @every_operation
@@ -142,7 +149,7 @@ def test_read_only_outputs_are_refused(name, debug):
 @pytest.mark.parametrize('bad, text', [(np.nan, 'NaN'), (np.inf, 'inf'), (-np.inf, '-inf')])
 @every_operation
 def test_numbers_that_are_not_finite_are_found_where_they_are_read(name, bad, text, debug):
-    for array in of_kind(name, 'in', 'inout'):
+    for array in set(arrays(name)) - set(of_kind(name, 'out')):
         value = right_arguments(name)[array]
         value[(-1,) * len(value.shape)] = bad
         place = re.escape(str(tuple(n - 1 for n in value.shape)))

@@ -360,22 +360,18 @@ def test_every_layer_has_a_wide_case():
 
 
 @pytest.mark.parametrize('name', WIDE)
-def test_the_number_of_threads_does_not_change_a_bit(name):
+def test_the_number_of_threads_does_not_change_a_bit(name, threads):
     kwargs, inputs = WIDE[name]
     case = dict(CASES[name], inputs=inputs)
     if kwargs:
         case['kwargs'] = kwargs
     if 'timing' in case.get('parameters', {}):
         case['parameters'] = {'timing': np.resize(case['parameters']['timing'], kwargs['size'])}
-    before = _core.num_threads()
     results = []
-    try:
-        for threads in (1, 2, 3, 8):
-            _core.set_num_threads(threads)
-            bench = Bench(case, np.float32)
-            results.append(bench.run(bench.data(5, 40)))
-    finally:
-        _core.set_num_threads(before)
+    for n in (1, 2, 3, 8):
+        threads(n)
+        bench = Bench(case, np.float32)
+        results.append(bench.run(bench.data(5, 40)))
     for other in results[1:]:
         for path in other:
             np.testing.assert_array_equal(other[path], results[0][path], err_msg=path)

@@ -21,8 +21,20 @@ def kinds(name):
     return dict(OPERATIONS[name]['args'])
 
 
+def of_kind(name, *wanted):
+    return [arg for arg, kind in kinds(name).items() if kind in wanted]
+
+
 def outputs(name):
-    return [arg for arg, kind in kinds(name).items() if kind in ('out', 'inout')]
+    return of_kind(name, 'out', 'inout', 'inout_if')
+
+
+def arrays(name):
+    return of_kind(name, 'in', 'in_if') + outputs(name)
+
+
+def may_be_none(name):
+    return of_kind(name, 'in_if', 'inout_if')
 
 
 def open_handler(dtype, instruction_set=None):
@@ -142,6 +154,30 @@ def test_operation(name, shape, dtype, instruction_set):
     check(name, expected, arguments, dtype)
 
 
+@pytest.mark.parametrize('instruction_set', INSTRUCTION_SETS)
+@pytest.mark.parametrize('dtype', DTYPES)
+@pytest.mark.parametrize('layout', ['packed', 'swapped'])
+@pytest.mark.parametrize('name', [name for name in CASES if may_be_none(name)])
+def test_arrays_that_are_left_out(name, layout, dtype, instruction_set):
+    for shape in CASES[name].shapes:
+        arguments = make(name, dtype, shape)
+        arguments.update(dict.fromkeys(may_be_none(name)))
+        expected = expect(name, arguments)
+        assert set(expected) == set(outputs(name)) - set(may_be_none(name))
+        for array in set(arrays(name)) - set(may_be_none(name)):
+            arguments[array] = LAYOUTS[layout](arguments[array])
+        getattr(open_handler(dtype, instruction_set), name)(**arguments)
+        check(name, expected, arguments, dtype)
+
+
+@pytest.mark.parametrize('name', CASES)
+def test_no_other_array_may_be_left_out(name):
+    for array in set(arrays(name)) - set(may_be_none(name)):
+        arguments = make(name, np.float32, CASES[name].shapes[-1])
+        with pytest.raises(TypeError, match=f"^{name}: '{array}'"):
+            getattr(open_handler(np.float32), name)(**{**arguments, array: None})
+
+
 @pytest.mark.parametrize('layout', [k for k in LAYOUTS if k != 'packed'])
 @pytest.mark.parametrize('name', CASES)
 def test_layouts(name, layout):
@@ -151,10 +187,9 @@ def test_layouts(name, layout):
     for shape in CASES[name].shapes:
         packed = make(name, dtype, shape)
         expected = expect(name, packed)
-        arrays = [k for k, v in packed.items() if isinstance(v, np.ndarray)]
-        for chosen in [arrays] + [[a] for a in arrays]:
+        for chosen in [arrays(name)] + [[a] for a in arrays(name)]:
             arguments = {
-                k: LAYOUTS[layout if k in chosen else 'packed'](v) if k in arrays else v
+                k: LAYOUTS[layout if k in chosen else 'packed'](v) if k in arrays(name) else v
                 for k, v in packed.items()
             }
             handler.stream.draw = DRAW
@@ -203,7 +238,7 @@ def test_nan_and_infinity(name, instruction_set):
     handler = open_handler(dtype, instruction_set)
     for shape in CASES[name].shapes:
         arguments = make(name, dtype, shape)
-        arrays = [
+        chosen = [
             k
             for k, v in arguments.items()
             if isinstance(v, np.ndarray)
@@ -211,7 +246,7 @@ def test_nan_and_infinity(name, instruction_set):
             and kinds(name)[k] != 'out'
             and k not in CASES[name].finite
         ]
-        for i, k in enumerate(arrays):
+        for i, k in enumerate(chosen):
             arguments[k].reshape(-1)[i : i + len(SPECIAL)][:] = np.roll(SPECIAL, i)[
                 : max(arguments[k].size - i, 0)
             ]
@@ -245,11 +280,28 @@ def test_max_pooling_of_minus_infinity():
     assert out == -np.inf and argmax == 0
 
 
-@pytest.fixture
-def threads():
-    before = _core.num_threads()
-    yield _core.set_num_threads
-    _core.set_num_threads(before)
+@pytest.mark.parametrize('dtype, height', [(np.float32, 4096), (np.float64, 4097)])
+def test_max_pooling_of_as_many_values_as_argmax_can_tell(dtype, height):
+    x, y, argmax = (np.zeros((1, h, w, 1), dtype) for h, w in ((height, 4096), (1, 1), (1, 1)))
+    window = (height, 4096)
+    x[0, -1, -1] = 5
+    handler = open_handler(dtype)
+    handler.maxpool2d_forward_batch(x, window, y, 0, (1, 1), argmax)
+    assert y == 5 and argmax == height * 4096 - 1
+    deltas = np.zeros_like(x)
+    handler.maxpool2d_backward_batch(x, window, y, 0, (1, 1), argmax, deltas, np.ones_like(y))
+    assert deltas[0, -1, -1] == 1 and deltas.sum() == 1
+
+
+def test_max_pooling_refuses_images_whose_places_are_no_float32():
+    x, y = np.zeros((1, 4097, 2048, 2), np.float32), np.zeros((1, 1, 1, 2), np.float32)
+    argmax, window, handler = y.copy(), (4097, 2048), open_handler(np.float32)
+    refused = r'images of shape \(4097, 2048, 2\).* more than 16777216 values.* float32'
+    with pytest.raises(ValueError, match='maxpool2d_forward_batch: ' + refused):
+        handler.maxpool2d_forward_batch(x, window, y, 0, (1, 1), argmax)
+    for name in ('maxpool2d_backward_batch', 'maxpool2d_backward_set'):
+        with pytest.raises(ValueError, match=f'{name}: {refused}'):
+            getattr(handler, name)(x, window, y, 0, (1, 1), argmax, np.zeros_like(x), y.copy())
 
 
 @pytest.mark.parametrize('name', CASES)
@@ -582,9 +634,8 @@ def test_is_fully_finite():
 def test_wrong_shapes(name):
     handler = open_handler(np.float32)
     shape = CASES[name].shapes[-1]
-    arrays = [k for k, kind in kinds(name).items() if kind in ('in', 'out', 'inout')]
-    for k in arrays:
-        if len(arrays) == 1:
+    for k in arrays(name):
+        if len(arrays(name)) == 1:
             continue
         arguments = make(name, np.float32, shape)
         arguments[k] = (
@@ -628,9 +679,8 @@ def overlapping_arguments(name, out, other):
 
 @pytest.mark.parametrize('name', CASES)
 def test_partial_overlap(name):
-    arrays = [k for k, kind in kinds(name).items() if kind in ('in', 'out', 'inout')]
     for out in outputs(name):
-        for other in arrays:
+        for other in arrays(name):
             arguments = overlapping_arguments(name, out, other) if other != out else None
             if arguments:
                 with pytest.raises(ValueError, match=name):

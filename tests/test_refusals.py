@@ -147,6 +147,15 @@ def test_options_of_steppers():
         stepper.run()
 
 
+@pytest.mark.parametrize('layer', [layers.Pooling2D((4097, 4096), name='P'),
+                                   layers.GlobalPooling2D(name='P')])
+def test_images_too_large_for_max_pooling(layer):
+    net = build(layer, ('T', 'B', 4097, 4096, 1))
+    net.provide_external_data({'default': np.zeros((1, 1, 4097, 4096, 1), np.float32)})
+    with pytest.raises(ValueError, match=r"'P'.*shape \(4097, 4096, 1\)"):
+        net.forward_pass()
+
+
 def test_data_of_a_network():
     net = mlp()
     for data in [1], (1,), 5:

@@ -14,6 +14,8 @@ LIBRARIES = {
               ('libnvrtc-builtins.so.*[0-9]',)),
     'cublas': (('nvidia/cu13/lib', 'nvidia/cublas/lib'), ('libcublas.so.13', 'libcublas.so.12'),
                ('libcublasLt.so.*[0-9]',)),
+    # without it, convolutions are products of copied windows
+    'cudnn': (('nvidia/cudnn/lib',), ('libcudnn_graph.so.9', 'libcudnn.so.9'), ()),
 }
 
 _kept = []  # libraries stay open
@@ -26,7 +28,7 @@ def find_library(name: str) -> str:
     already, by PyTorch for instance, is used again.
 
     Args:
-        name: 'cuda', 'nvrtc' or 'cublas'.
+        name: 'cuda', 'nvrtc', 'cublas' or 'cudnn'.
 
     Raises:
         ImportError: it is nowhere; the message says how to install it and where it was looked for.
@@ -67,9 +69,9 @@ def _find(name):
 
 
 def _file_names(name):
-    """Those of versions of CUDA that the driver can run."""
+    """Those of versions of CUDA that the driver can run; cuDNN has versions of its own."""
     files = LIBRARIES[name][1]
-    if name == 'cuda':
+    if name in ('cuda', 'cudnn'):
         return files
     version = _driver_version()
     return [file for file in files if 1000 * int(file.rpartition('.')[2]) <= version]

@@ -65,8 +65,8 @@ class DebugHandler(_core.DebugHandler, DescribedByArguments, Handler):
     infinity in all arrays. The errors name operation and argument and, inside a network, the layer.
     Numbers may be infinite, as bounds of clip_t are, but not NaN.
 
-    Its arrays are of class `DebugArray`, and nothing else is accepted in their place. All other
-    attributes are those of the wrapped handler.
+    Its arrays are of class `DebugArray`, and nothing else is accepted in their place, but None
+    where an operation does without. All other attributes are those of the wrapped handler.
 
     Args:
         handler: what computes, for example NumpyHandler().
@@ -146,13 +146,18 @@ def _check_array(what, value, dtype):
     return array
 
 
+def _check_array_or_none(what, value, dtype):
+    return value if value is None else _check_array(what, value, dtype)
+
+
 def _check_flag(what, value, dtype):
     if not isinstance(value, (bool, int, np.bool_)) or value not in (0, 1):
         raise TypeError(f"{what} must be True or False, got {value!r}")
     return value
 
 
-_CHECKS = {'in': _check_array, 'out': _check_array, 'inout': _check_array, 'flag': _check_flag}
+_CHECKS = {'in': _check_array, 'out': _check_array, 'inout': _check_array, 'flag': _check_flag,
+           'in_if': _check_array_or_none, 'inout_if': _check_array_or_none}
 
 
 def _checked(name, arguments):

@@ -70,7 +70,7 @@ def Pooling2D(kernel_size: tuple[int, int], type: str = 'max', stride: tuple[int
     """The largest or the mean entry of each window, channel by channel.
 
     Padding never is the largest entry and does not count for the mean.
-    Internals: argmax, for type 'max'.
+    Internals: argmax, for type 'max', which in float32 wants images of at most 2**24 values.
 
     Args:
         kernel_size (tuple[int]): height and width of the window.
@@ -85,7 +85,7 @@ def Pooling2D(kernel_size: tuple[int, int], type: str = 'max', stride: tuple[int
 def GlobalPooling2D(type: str = 'max', name: str | None = None) -> ConstructionWrapper:
     """The largest or the mean entry of each channel over the whole image; (H, W, C) becomes (C,).
 
-    Internals: argmax (C,), for type 'max'.
+    Internals: argmax (C,), for type 'max', which in float32 wants images of at most 2**24 values.
 
     Args:
         type (str): 'max' or 'avg'.

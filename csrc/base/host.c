@@ -12,6 +12,7 @@ static const struct {
     {"cuda", "BRAINSTORM_LIB_CUDA", "libcuda.so.1"},
     {"nvrtc", "BRAINSTORM_LIB_NVRTC", "libnvrtc.so"},
     {"cublas", "BRAINSTORM_LIB_CUBLAS", "libcublas.so"},
+    {"cudnn", "BRAINSTORM_LIB_CUDNN", "libcudnn_graph.so.9"},
 };
 
 static bs_status find_library(const char *name, char *path, size_t size, bs_error *err)

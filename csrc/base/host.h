@@ -9,8 +9,8 @@
 #include "base/status.h"
 
 typedef struct bs_host {
-    /* Writes the path of the library called `name` ("cuda", "nvrtc", "cublas"). BS_DEVICE: where it
-     * was looked for and how to install it. */
+    /* Writes the path of the library called `name` ("cuda", "nvrtc", "cublas", "cudnn"). BS_DEVICE:
+     * where it was looked for and how to install it. The engine does without "cudnn". */
     bs_status (*find_library)(const char *name, char *path, size_t size, bs_error *err);
     /* What was kept under a key (any text), or NULL. Owned by the caller: bs_free. */
     void *(*recall)(const char *key, size_t *size);

@@ -46,7 +46,8 @@ bs_status bs_want_dims(const bs_op_info *op, const bs_value *values, int arg, in
 {
     const bs_array want = bs_array_packed(NULL, BS_F32, ndim, dim);
     char expected[96];
-    if (bs_same_shape(&values[arg].array, &want))
+    if (bs_arg_is_left_out(&op->args[arg], &values[arg].array) ||
+        bs_same_shape(&values[arg].array, &want))
         return BS_OK;
     bs_dims_text(expected, sizeof expected, ndim, dim);
     return bs_bad_shape(op, values, arg, expected, err);

@@ -19,7 +19,7 @@ const bs_array *bs_arg_array(const bs_op_info *op, const bs_value *values, const
 bs_status bs_bad_shape(const bs_op_info *op, const bs_value *values, int arg, const char *expected,
                        bs_error *err);
 
-/* Exactly this shape. */
+/* Exactly this shape, unless it is left out. */
 bs_status bs_want_dims(const bs_op_info *op, const bs_value *values, int arg, int ndim,
                        const int64_t *dim, bs_error *err);
 

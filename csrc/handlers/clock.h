@@ -11,9 +11,8 @@ typedef struct bs_clock {
     bs_array row;           /* (1, n); in scratch */
 } bs_clock;
 
-/* What operations over all steps take for timing, (1, n): without clocks (NULL) an array without
- * data. `y` is any (T, B, n) array. */
-bs_array bs_timing_row(const bs_array *timing, const bs_array *y);
+/* What operations over all steps take for timing, (1, n): without clocks (NULL) it is left out. */
+bs_array bs_timing_row(const bs_array *timing);
 
 /* `like` is any (B, n) array. */
 bs_clock bs_clock_open(bs_handler *h, const bs_array *timing, const bs_array *like);

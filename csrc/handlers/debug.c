@@ -20,7 +20,7 @@ static bs_device *inner_of(const bs_device *device)
 /* ---- arrays and numbers ---- */
 
 /* What is wrong with a view, or NULL. */
-static const char *fault_of(const bs_array *a, int may_be_missing)
+static const char *fault_of(const bs_array *a)
 {
     if (a->ndim < 0 || a->ndim > BS_MAX_NDIM || a->lead < 0 || a->lead > a->ndim)
         return "has a wrong number of dimensions";
@@ -29,7 +29,7 @@ static const char *fault_of(const bs_array *a, int may_be_missing)
             return "has a negative size";
     if (bs_rows(a) > 1 && a->pitch < bs_cols(a))
         return "has rows that overlap each other";
-    if (!a->data && bs_count(a) > 0 && !may_be_missing)
+    if (!a->data && bs_count(a) > 0)
         return "has no memory";
     return NULL;
 }
@@ -42,7 +42,9 @@ static const char *dtype_name(int dtype)
 static bs_status check_array(const bs_op_info *op, const bs_arg_info *arg, const bs_array *a,
                              bs_dtype dtype, bs_error *err)
 {
-    const char *fault = fault_of(a, arg->may_be_missing);
+    if (bs_arg_is_left_out(arg, a))
+        return BS_OK;
+    const char *fault = fault_of(a);
     if (fault)
         return bs_fail(err, BS_VALUE, "%s: '%s' %s", op->name, arg->name, fault);
     if (a->dtype != (int8_t)dtype)

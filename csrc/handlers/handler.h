@@ -116,10 +116,15 @@ struct bs_device {
     bs_status (*read)(bs_device *device, const bs_array *array, void *host, bs_error *err);
     /* 1 if there is no NaN and no infinity. */
     int (*is_fully_finite)(bs_handler *h, const bs_array *a);
-    /* For devices that work while the host goes on; both may be NULL. `finish` waits for what may
-     * still fail because of the data, and puts it into the sticky error; `close_handle` frees
-     * h->impl. */
+    /* For devices that work while the host goes on; all of them may be NULL. `finish` waits for
+     * what may still fail because of the data, and puts it into the sticky error. What comes
+     * between begin_step and end_step is likely to come again just so, and may be put off until
+     * then; `flush` ends that, before somebody else looks at arrays. `close_handle` frees h->impl.
+     */
     void (*finish)(bs_handler *h);
+    void (*begin_step)(bs_handler *h);
+    void (*end_step)(bs_handler *h);
+    void (*flush)(bs_handler *h);
     void (*close_handle)(bs_handler *h);
     /* Waits for the work that others have put on a stream of theirs. For devices with memory of
      * their own. */
@@ -164,11 +169,26 @@ struct bs_handler {
 void bs_handler_init(bs_handler *h, bs_device *device, bs_stream *stream);
 void bs_handler_close(bs_handler *h); /* frees the scratch */
 
-/* What operations have still to say is in the sticky error afterwards. */
+/* See bs_device. Between begin_step and end_step, finish does nothing. */
 static inline void bs_handler_finish(bs_handler *h)
 {
     if (h->device->finish)
         h->device->finish(h);
+}
+static inline void bs_handler_begin_step(bs_handler *h)
+{
+    if (h->device->begin_step)
+        h->device->begin_step(h);
+}
+static inline void bs_handler_end_step(bs_handler *h)
+{
+    if (h->device->end_step)
+        h->device->end_step(h);
+}
+static inline void bs_handler_flush(bs_handler *h)
+{
+    if (h->device->flush)
+        h->device->flush(h);
 }
 
 /* Scratch memory, valid until the mark taken before it is released. Content is arbitrary, start is

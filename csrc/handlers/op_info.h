@@ -20,7 +20,7 @@ typedef enum bs_arg_kind {
 typedef struct bs_arg_info {
     const char *name;
     bs_arg_kind kind;
-    int may_be_missing; /* without memory (data NULL) it is left out */
+    int may_be_missing; /* without memory (data NULL) it is left out, whatever its shape */
 } bs_arg_info;
 
 static inline int bs_arg_is_array(const bs_arg_info *arg)
@@ -31,6 +31,11 @@ static inline int bs_arg_is_array(const bs_arg_info *arg)
 static inline int bs_arg_is_output(const bs_arg_info *arg)
 {
     return arg->kind == BS_ARG_OUT || arg->kind == BS_ARG_INOUT;
+}
+
+static inline int bs_arg_is_left_out(const bs_arg_info *arg, const bs_array *a)
+{
+    return arg->may_be_missing && !a->data;
 }
 
 enum { BS_MAX_ARGS = 13 };

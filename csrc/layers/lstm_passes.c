@@ -12,7 +12,7 @@ void bs_lstm_forward_pass(bs_handler *h, int activation, const bs_io *io,
 {
     const int64_t T = io->in[X].dim[0];
     const bs_array w = bs_matrix(&param->W, 1), r = bs_matrix(&param->R, 1),
-                   clocks = bs_timing_row(timing, &io->out[Y]);
+                   clocks = bs_timing_row(timing);
     const bs_array x = bs_flat(&io->in[X]), ga = bs_steps(&cells->ga.wide, 0, T),
                    ga_all = bs_flat(&ga), gb = bs_steps(&cells->gb.wide, 0, T),
                    ca = bs_steps(cells->ca, 0, T), cb = bs_steps(cells->cb, 0, T),
@@ -32,7 +32,7 @@ static void back_through_time(bs_handler *h, int activation, const bs_io *io,
 {
     const int64_t T = io->in[X].dim[0];
     const bs_lstm_cells *d = &back->d_cells;
-    const bs_array r = bs_matrix(&param->R, 1), clocks = bs_timing_row(timing, &io->out[Y]);
+    const bs_array r = bs_matrix(&param->R, 1), clocks = bs_timing_row(timing);
     const bs_array c_before = bs_step(cells->ca, -1), ca = bs_steps(cells->ca, 0, T),
                    gb = bs_steps(&cells->gb.wide, 0, T), cb = bs_steps(cells->cb, 0, T),
                    dy = bs_steps(&io->d_out[Y], 0, T), dga = bs_steps(&d->ga.wide, 0, T),

@@ -193,6 +193,11 @@ bs_status bs_network_set_device(bs_network *net, bs_device *device, bs_error *er
     return status;
 }
 
+bs_handler *bs_network_handle(bs_network *net)
+{
+    return &net->handler;
+}
+
 void bs_network_set_stream(bs_network *net, bs_stream *stream)
 {
     net->handler.stream = stream ? stream : &net->own_stream;
@@ -209,8 +214,7 @@ void bs_network_set_gradient_hook(bs_network *net, bs_hook *hook, void *context)
     net->gradient_context = context;
 }
 
-/* Moves the sticky error of the handle to the caller. */
-static bs_status take_error(bs_network *net, bs_error *err)
+bs_status bs_network_finish(bs_network *net, bs_error *err)
 {
     bs_handler_finish(&net->handler);
     const bs_status code = net->handler.error.code;
@@ -249,7 +253,7 @@ static bs_status set_states(bs_network *net, int n, const bs_state_before *state
             return bs_fail(err, BS_STATE, "the network's handler has changed under its context");
         BS_TRY(net->buffers.device->write(net->buffers.device, &slot, given->data, err));
     }
-    return take_error(net, err);
+    return bs_network_finish(net, err);
 }
 
 bs_status bs_network_forward(bs_network *net, bs_pass pass, int n_states,
@@ -260,7 +264,7 @@ bs_status bs_network_forward(bs_network *net, bs_pass pass, int n_states,
     const int flushed = bs_flush_subnormals(1);
     bs_program_forward(&net->program, &net->handler, pass);
     bs_flush_subnormals(flushed);
-    return take_error(net, err);
+    return bs_network_finish(net, err);
 }
 
 bs_status bs_network_backward(bs_network *net, bs_error *err)
@@ -277,8 +281,11 @@ bs_status bs_network_backward(bs_network *net, bs_error *err)
     const int flushed = bs_flush_subnormals(1);
     bs_program_backward(&net->program, &net->handler, net->skip_input_deltas);
     bs_flush_subnormals(flushed);
-    BS_TRY(take_error(net, err));
-    return net->gradient_hook ? net->gradient_hook(net->gradient_context, err) : BS_OK;
+    BS_TRY(bs_network_finish(net, err));
+    if (!net->gradient_hook)
+        return BS_OK;
+    bs_handler_flush(&net->handler); /* it will look at gradients */
+    return net->gradient_hook(net->gradient_context, err);
 }
 
 static const bs_program_step *loss_step(const bs_network *net, int i)

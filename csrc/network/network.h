@@ -52,6 +52,13 @@ bs_status bs_network_resize(bs_network *net, int64_t T, int64_t B, bs_error *err
 bs_status bs_network_set_device(bs_network *net, bs_device *device,
                                 bs_error *err); /* see bs_buffers_move */
 
+/* What its passes run on; borrowed, until the device changes. */
+bs_handler *bs_network_handle(bs_network *net);
+
+/* Waits for what the passes may still have to say about their data, and moves the sticky error to
+ * the caller. */
+bs_status bs_network_finish(bs_network *net, bs_error *err);
+
 /* The stream that random operations draw from; borrowed. At first a stream of the network's own
  * with key 0. */
 void bs_network_set_stream(bs_network *net, bs_stream *stream);

@@ -226,7 +226,7 @@ static int same_array(PyArrayObject *a, PyArrayObject *b)
 
 int bs_argument_hidden_overlap(const bs_argument *a, const bs_argument *b)
 {
-    if (a->given == a->used && b->given == b->used)
+    if (!a->given || !b->given || (a->given == a->used && b->given == b->used))
         return 0;
     if (bs_is_gpu_array(a->used))
         return bs_is_gpu_array(a->given) && bs_is_gpu_array(b->given) &&

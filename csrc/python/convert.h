@@ -21,7 +21,7 @@ int bs_argument_write_back(bs_argument *argument); /* -1 and an exception on fai
 void bs_argument_close(bs_argument *argument);
 
 /* Whether a copy hides that the two share memory without being the same array: 1, 0, or -1 and an
- * exception. */
+ * exception. Empty ones share nothing. */
 int bs_argument_hidden_overlap(const bs_argument *a, const bs_argument *b);
 
 /* Describes an array of up to BS_MAX_NDIM dimensions in place: the last ones packed, those before

@@ -5,12 +5,15 @@
 
 #include "python/convert.h"
 #include "python/copy_numbers.h"
+#include "python/gpu_array.h"
 
 /* One output of the Input layer and what is to be copied there. */
 typedef struct item {
     const bs_leaf *leaf;
-    int number;           /* of the leaf */
-    PyArrayObject *value; /* owned; NULL: not given */
+    int number;      /* of the leaf */
+    PyObject *value; /* an ndarray, or a GpuArray for a network on a GPU; owned; NULL: not given */
+    int ndim;        /* of the value */
+    int64_t dim[BS_MAX_NDIM];
 } item;
 
 typedef struct sizes {
@@ -21,7 +24,7 @@ typedef struct sizes {
 static int fail_shape(const item *it)
 {
     char wanted[120];
-    PyObject *shape = PyObject_GetAttrString((PyObject *)it->value, "shape");
+    PyObject *shape = PyObject_GetAttrString(it->value, "shape");
     bs_shape_text(wanted, sizeof wanted, &it->leaf->shape);
     if (shape)
         PyErr_Format(PyExc_ValueError, "data '%s' has shape %S, expected %s", it->leaf->name, shape,
@@ -34,9 +37,9 @@ static int fail_shape(const item *it)
 static int leading_dims(const item *it)
 {
     const bs_shape *s = &it->leaf->shape;
-    const int lead = PyArray_NDIM(it->value) - s->ndim;
+    const int lead = it->ndim - s->ndim;
     for (int i = 0; lead >= 0 && i < s->ndim; i++)
-        if (PyArray_DIM(it->value, lead + i) != s->dim[i])
+        if (it->dim[lead + i] != s->dim[i])
             return -1;
     return lead;
 }
@@ -61,20 +64,19 @@ static int measure(item *it, sizes *s)
     const bs_scale scale = it->leaf->shape.scale;
     if (scale == BS_FIXED)
         return lead == 0 ? 0 : fail_shape(it);
-    if (scale == BS_BATCH && lead == 2 && PyArray_DIM(it->value, 0) == 1) {
-        npy_intp dims[BS_MAX_NDIM];
-        PyArray_Dims without_time = {dims, PyArray_NDIM(it->value) - 1};
-        for (int i = 0; i < without_time.len; i++)
-            dims[i] = PyArray_DIM(it->value, i + 1);
-        PyObject *view = PyArray_Newshape(it->value, &without_time, NPY_CORDER);
+    if (scale == BS_BATCH && lead == 2 && it->dim[0] == 1) {
+        PyObject *first = PyLong_FromLong(0);
+        PyObject *view = first ? PyObject_GetItem(it->value, first) : NULL;
+        Py_XDECREF(first);
         if (!view)
             return -1;
-        Py_SETREF(it->value, (PyArrayObject *)view);
+        Py_SETREF(it->value, view);
+        it->ndim--;
+        memmove(it->dim, it->dim + 1, (size_t)it->ndim * sizeof it->dim[0]);
     } else if (lead != (scale == BS_TIME ? 2 : 1)) {
         return fail_shape(it);
     }
-    const int64_t B = PyArray_DIM(it->value, scale == BS_TIME ? 1 : 0);
-    const int64_t T = scale == BS_TIME ? PyArray_DIM(it->value, 0) : 1;
+    const int64_t B = it->dim[scale == BS_TIME ? 1 : 0], T = scale == BS_TIME ? it->dim[0] : 1;
     if (T == 0 || B == 0) {
         PyErr_Format(PyExc_ValueError, "data '%s' is empty: %lld time steps of %lld sequences",
                      name, (long long)T, (long long)B);
@@ -86,7 +88,7 @@ static int measure(item *it, sizes *s)
 }
 
 /* An ndarray of numbers or bools, of whatever dtype. */
-static PyArrayObject *numbers(PyObject *value, const char *name)
+static PyObject *host_numbers(PyObject *value, const char *name)
 {
     PyObject *array = PyArray_FromAny(value, NULL, 0, 0, 0, NULL);
     if (!array)
@@ -96,10 +98,35 @@ static PyArrayObject *numbers(PyObject *value, const char *name)
                      name, PyArray_DESCR((PyArrayObject *)array));
         Py_CLEAR(array);
     }
-    return (PyArrayObject *)array;
+    return array;
 }
 
-static int take_value(item *it, PyObject *data)
+/* What lies on the device already stays there. */
+static PyObject *numbers(PyObject *value, const char *name, bs_device *device)
+{
+    if (device->type->host_memory || !PyObject_HasAttrString(value, "__cuda_array_interface__"))
+        return host_numbers(value, name);
+    return bs_is_gpu_array(value) ? Py_NewRef(value) : (PyObject *)bs_gpu_array_from(value, device);
+}
+
+static int take_shape(item *it)
+{
+    PyArrayObject *array = (PyArrayObject *)it->value;
+    if (bs_is_gpu_array(it->value)) {
+        const gpu_array *a = (gpu_array *)it->value;
+        it->ndim = a->ndim;
+        memcpy(it->dim, a->dim, sizeof it->dim);
+        return 0;
+    }
+    it->ndim = PyArray_NDIM(array);
+    if (it->ndim > BS_MAX_NDIM)
+        return fail_shape(it);
+    for (int d = 0; d < it->ndim; d++)
+        it->dim[d] = PyArray_DIM(array, d);
+    return 0;
+}
+
+static int take_value(item *it, PyObject *data, bs_device *device)
 {
     PyObject *value = PyMapping_GetItemString(data, it->leaf->name);
     if (!value) {
@@ -108,9 +135,18 @@ static int take_value(item *it, PyObject *data)
         PyErr_Clear();
         return 0;
     }
-    it->value = numbers(value, it->leaf->name);
+    it->value = numbers(value, it->leaf->name, device);
     Py_DECREF(value);
-    return it->value ? 0 : -1;
+    return it->value ? take_shape(it) : -1;
+}
+
+static int copy_on_device(const bs_array *array, bs_block *block, bs_device *device,
+                          PyObject *source)
+{
+    gpu_array *dest = bs_gpu_array_of(array, block, device);
+    const int result = dest ? bs_gpu_array_set(dest, source) : -1;
+    Py_XDECREF(dest);
+    return result;
 }
 
 /* Copies the value of an item into its buffer, or zeros if it has none. */
@@ -118,15 +154,17 @@ static int copy(bs_network *net, const item *it)
 {
     bs_array array;
     bs_block *block;
+    bs_device *device = bs_network_device(net);
     bs_error err = {0};
     if (bs_network_array(net, it->number, &array, &block, &err) != BS_OK) {
         bs_raise(&err);
         return -1;
     }
-    PyObject *source = it->value ? Py_NewRef((PyObject *)it->value)
+    if (it->value && bs_is_gpu_array(it->value))
+        return copy_on_device(&array, block, device, it->value);
+    PyObject *source = it->value ? Py_NewRef(it->value)
                                  : PyArray_ZEROS(0, NULL, NPY_BOOL, 0); /* which is broadcast */
-    const int result = source ? bs_copy_numbers(&array, block, bs_network_device(net),
-                                                (PyArrayObject *)source)
+    const int result = source ? bs_copy_numbers(&array, block, device, (PyArrayObject *)source)
                               : -1;
     Py_XDECREF(source);
     return result;
@@ -186,7 +224,7 @@ int bs_provide_external_data(bs_network *net, PyObject *data, int all_inputs)
         items[n].leaf = &layout->leaf[items[n].number];
     }
     for (int i = 0; result == 0 && i < n; i++) {
-        result = take_value(&items[i], data);
+        result = take_value(&items[i], data, bs_network_device(net));
         if (result == 0 && !items[i].value && all_inputs)
             result = fail_missing(items, n, &items[i]);
         if (result == 0 && items[i].value) {

@@ -123,7 +123,10 @@ static PyObject *describe_operation(const bs_op_info *op)
 {
     PyObject *args = PyTuple_New(op->n_args);
     for (int i = 0; args && i < op->n_args; i++) {
-        PyObject *pair = Py_BuildValue("(ss)", op->args[i].name, kind_names[op->args[i].kind]);
+        const bs_arg_info *arg = &op->args[i];
+        PyObject *pair = Py_BuildValue(
+            "(sN)", arg->name,
+            PyUnicode_FromFormat("%s%s", kind_names[arg->kind], arg->may_be_missing ? "_if" : ""));
         if (!pair)
             Py_CLEAR(args);
         else

@@ -154,7 +154,9 @@ static void name_argument(const bs_op_info *op, const bs_arg_info *arg)
 static int convert_value(operation_call *c, int k, bs_device *device)
 {
     const bs_arg_info *arg = &c->op->args[k];
-    if (bs_arg_is_array(&c->op->args[k]))
+    if (arg->may_be_missing && c->given[k] == Py_None)
+        return 0; /* all zero, which is left out */
+    if (bs_arg_is_array(arg))
         return bs_argument_open(&c->arguments[k], &c->values[k].array, c->given[k], device,
                                 arg->kind, c->op->name, arg->name);
     const int status = convert_plain(c->given[k], arg->kind, &c->values[k]);

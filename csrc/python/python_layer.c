@@ -105,6 +105,7 @@ static bs_status setup(bs_layer *layer, void *state, bs_error *err)
 static void call(bs_handler *h, const python_layer *self, PyObject *function, PyObject *argument,
                  const char *pass)
 {
+    bs_handler_flush(h); /* it will look at arrays */
     PyGILState_STATE gil = PyGILState_Ensure();
     const int flushed = bs_flush_subnormals(0); /* Python's own numbers are whole */
     PyObject *result = argument ? PyObject_CallOneArg(function, argument)

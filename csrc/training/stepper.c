@@ -22,7 +22,6 @@ struct bs_stepper {
     bs_block *block[BS_MAX_STATES];
     bs_array state[BS_MAX_STATES];
     int64_t updates;
-    bs_handler handler; /* for the operations of before and after */
 };
 
 static double *option_value(const bs_stepper *stepper, const bs_stepper_option *o)
@@ -50,8 +49,6 @@ bs_status bs_stepper_create(bs_stepper **out, const char *type, bs_error *err)
 
 static void let_go(bs_stepper *stepper)
 {
-    if (stepper->device)
-        bs_handler_close(&stepper->handler);
     for (int i = 0; i < BS_MAX_STATES; i++) {
         bs_block_release(stepper->block[i]);
         stepper->block[i] = NULL;
@@ -126,7 +123,6 @@ bs_status bs_stepper_start(bs_stepper *stepper, bs_network *net, bs_error *err)
         stepper->state[i] = parameters;
         stepper->state[i].data = block[i]->data;
     }
-    bs_handler_init(&stepper->handler, device, NULL);
     return BS_OK;
 }
 
@@ -172,8 +168,18 @@ void bs_scale_parameters(bs_handler *h, const bs_vectors *v, double factor)
 static void step(bs_stepper *stepper, bs_update_part *f, const bs_vectors *v)
 {
     const int flushed = bs_flush_subnormals(1);
-    f(&stepper->handler, &stepper->options, v);
+    f(bs_network_handle(stepper->net), &stepper->options, v);
     bs_flush_subnormals(flushed);
+}
+
+static bs_status update(bs_stepper *stepper, const bs_vectors *v, bs_error *err)
+{
+    if (stepper->type->before)
+        step(stepper, stepper->type->before, v);
+    BS_TRY(bs_network_forward(stepper->net, BS_TRAINING, 0, NULL, err));
+    BS_TRY(bs_network_backward(stepper->net, err));
+    step(stepper, stepper->type->after, v);
+    return BS_OK;
 }
 
 bs_status bs_stepper_run(bs_stepper *stepper, bs_error *err)
@@ -184,7 +190,6 @@ bs_status bs_stepper_run(bs_stepper *stepper, bs_error *err)
                           .state = stepper->state,
                           .updates = stepper->updates,
                           .network = stepper->net};
-    bs_handler *h = &stepper->handler;
     if (!stepper->net)
         return bs_fail(err, BS_STATE, "%sStepper: start(net) must come before run()",
                        stepper->type->name);
@@ -194,16 +199,14 @@ bs_status bs_stepper_run(bs_stepper *stepper, bs_error *err)
                        stepper->type->name);
     BS_TRY(bs_network_array(stepper->net, BS_LEAF_PARAMETERS, &parameters, NULL, err));
     BS_TRY(bs_network_array(stepper->net, BS_LEAF_GRADIENTS, &gradients, NULL, err));
-    if (stepper->type->before)
-        step(stepper, stepper->type->before, &v);
-    BS_TRY(bs_network_forward(stepper->net, BS_TRAINING, 0, NULL, err));
-    BS_TRY(bs_network_backward(stepper->net, err));
-    step(stepper, stepper->type->after, &v);
-    stepper->updates++;
-    bs_handler_finish(h);
-    const bs_status code = h->error.code;
-    if (code != BS_OK && err)
-        *err = h->error;
-    h->error.code = BS_OK;
-    return code;
+    bs_handler *h = bs_network_handle(stepper->net);
+    bs_handler_begin_step(h);
+    bs_status status = update(stepper, &v, err);
+    if (status != BS_OK)
+        bs_handler_flush(h); /* no update like others */
+    bs_handler_end_step(h);
+    if (status == BS_OK)
+        status = bs_network_finish(stepper->net, err);
+    stepper->updates += status == BS_OK;
+    return status;
 }

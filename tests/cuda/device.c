@@ -130,7 +130,9 @@ static int destroy_stream(CUstream stream)
 int submit(CUstream stream, const task *work)
 {
     const int code = check_stream(stream);
-    return code ? code : work->run(work);
+    if (code || capture_task(stream, work))
+        return code;
+    return work->run(work);
 }
 
 /* ---- the functions ---- */
@@ -196,5 +198,6 @@ CUresult cuStreamDestroy_v2(CUstream stream)
 
 CUresult cuStreamSynchronize(CUstream stream)
 {
-    CALL(CONTEXT, check_stream(stream));
+    CALL(CONTEXT, is_capturing() ? report(CAPTURING, "waiting for a stream that captures")
+                                 : check_stream(stream));
 }

@@ -1,5 +1,6 @@
 /* double.h - a test double of a GPU: one library with the functions of driver.def, which the engine
- * opens in place of libcuda, NVRTC and cuBLAS. The kernels are the engine's own, compiled as C.
+ * opens in place of libcuda, NVRTC, cuBLAS and cuDNN. The kernels are the engine's own, compiled as
+ * C.
  *
  * It is stricter than a GPU. Memory of the device is NaN until it is written, its addresses mean
  * nothing to the CPU, and every call that is given some looks whether it exists. Threads of a block
@@ -18,9 +19,10 @@
 
 /* ---- what the engine sees ---- */
 
-#define BS_CUDA(name, arguments)   API CUresult name arguments;
-#define BS_NVRTC(name, arguments)  API nvrtcResult name arguments;
-#define BS_CUBLAS(name, arguments) API cublasStatus_t name arguments;
+#define BS_CUDA(name, arguments)          API CUresult name arguments;
+#define BS_NVRTC(name, arguments)         API nvrtcResult name arguments;
+#define BS_CUBLAS(name, arguments)        API cublasStatus_t name arguments;
+#define BS_CUDNN(name, arguments, result) API result name arguments;
 #include "handlers/cuda/driver.def"
 
 /* ---- what tests see ---- */
@@ -35,13 +37,28 @@ API void double_set_order(int order);
 /* The n-th call from now on fails with this code; n = 0: none does. What releases something does so
  * all the same. cuGetErrorString never fails and is not counted. */
 API void double_fail_at(long n, int code);
-API long double_calls(void);         /* so far */
-API long double_live_bytes(void);    /* of memory that is not freed */
-API long double_live_objects(void);  /* streams, modules, programs and handles of cuBLAS */
-API const char *double_report(void); /* why a call failed last */
+API long double_calls(void);          /* so far */
+API long double_live_bytes(void);     /* of memory that is not freed */
+API long double_live_objects(void);   /* streams, modules, programs, descriptors, handles ... */
+API long double_graph_launches(void); /* so far */
+API const char *double_report(void);  /* why a call failed last */
 /* Another function for the kernel bs_<name> of a variant, such as one with a bug, until the process
  * ends or the old one, which is returned, is put back. */
 API kernel *double_replace_kernel(const char *name, const char *variant, kernel *by);
+
+/* Engines of cuDNN, as they are proposed. PLAIN is what the engine should choose, then WORKING,
+ * which needs a workspace. */
+enum {
+    DOUBLE_TENSOR_CORE,
+    DOUBLE_NONDETERMINISTIC,
+    DOUBLE_WINOGRAD,
+    DOUBLE_REFUSED,
+    DOUBLE_HUNGRY,
+    DOUBLE_PLAIN,
+    DOUBLE_WORKING
+};
+API void double_offer_engines(unsigned mask); /* those with a bit (1 << engine), from now on */
+API long double_convolutions(int engine);     /* that it was asked for so far */
 
 /* ---- calls (calls.c) ---- */
 
@@ -57,6 +74,8 @@ enum {
     NOT_FOUND = 500,
     ILLEGAL_ADDRESS = 700,
     LAUNCH_FAILED = 719,
+    CAPTURING = 900,
+    CAPTURE_INVALID = 901,
     NVRTC_INVALID_PROGRAM = 4,
     NVRTC_INVALID_OPTION = 5,
     NVRTC_COMPILATION = 6,
@@ -86,6 +105,7 @@ int has_context(void);
 /* Work for a stream: copies of it can be kept and run again. */
 typedef struct task {
     int (*run)(const struct task *task);
+    void *at[4]; /* memory of the device that a product or a convolution works on */
     union {
         struct {
             CUfunction function;
@@ -102,22 +122,41 @@ typedef struct task {
             size_t bytes;
         } set;
         struct {
-            void *a, *b, *c;
             ptrdiff_t a_row, a_col, b_row, b_col, pitch; /* elements between rows, columns */
             int rows, cols, terms, tf32;
             double alpha, beta;
-        } product;
+        } product; /* at: a, b and the result */
+        struct {
+            int kind, tf32;
+            int64_t weights[4], images[4], out[4]; /* dimensions: n, channels, rows, cols */
+            int64_t stride[2], padding[2], workspace;
+            double alpha, beta;
+        } convolution; /* at: weights, images, out, workspace */
     };
 } task;
 
 /* Everything that a stream does comes through here. */
 int submit(CUstream stream, const task *work);
 
+/* ---- graphs (graphs.c) ---- */
+
+/* Whether the stream collects work; then it has it. */
+int capture_task(CUstream stream, const task *work);
+int is_capturing(void);
+
 /* ---- memory (memory.c) ---- */
+
+/* Whether the memory that a task works on is still there; else a report. */
+int are_live(const task *work);
 
 /* The address for the CPU; NULL after a report if these bytes are not all in memory of the device.
  * `what` names them. */
 void *cpu_address(CUdeviceptr address, size_t bytes, const char *what);
+
+/* ---- products (products.c) ---- */
+
+/* A factor as tensor cores take it in the mode TF32: 10 bits behind the point. */
+double rounded_to_tf32(float x);
 
 /* ---- kernels (modules.c, launch.c, fibers.c) ---- */
 
@@ -131,6 +170,9 @@ struct CUfunc_st {
 };
 
 int is_loaded(CUfunction function); /* its module is */
+
+int launch_kernel(CUfunction function, unsigned blocks, unsigned threads,
+                  const bs_kernel_args *args, CUstream stream);
 
 /* Runs the threads of block blockIdx.x on a fiber each. */
 int run_together(const task *work);

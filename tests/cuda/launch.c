@@ -118,10 +118,10 @@ static int check_shape(const task *work)
                         work->launch.function->name);
 }
 
-static int launch(CUfunction function, unsigned blocks, unsigned threads, void *args,
-                  CUstream stream)
+int launch_kernel(CUfunction function, unsigned blocks, unsigned threads,
+                  const bs_kernel_args *args, CUstream stream)
 {
-    task work = {run_launch, .launch = {function, blocks, threads, *(bs_kernel_args *)args}};
+    task work = {run_launch, .launch = {function, blocks, threads, *args}};
     int code = check_shape(&work);
     if (!code)
         code = translate_addresses(&work);
@@ -135,7 +135,7 @@ CUresult cuLaunchKernel(CUfunction function, unsigned int blocks, unsigned int b
 {
     const int is_plain = blocks_y == 1 && blocks_z == 1 && threads_y == 1 && threads_z == 1 &&
                          shared == 0 && args && !extra;
-    CALL(CONTEXT, is_plain ? launch(function, blocks, threads, args[0], stream)
+    CALL(CONTEXT, is_plain ? launch_kernel(function, blocks, threads, args[0], stream)
                            : report(INVALID_VALUE,
                                     "%s: kernels have one dimension, one argument "
                                     "and no dynamic memory",

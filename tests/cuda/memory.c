@@ -30,6 +30,8 @@ static int allocate(CUdeviceptr *out, size_t bytes)
 {
     void *at;
     block *b;
+    if (is_capturing())
+        return report(CAPTURING, "an allocation while a stream captures");
     if (bytes == 0)
         return report(INVALID_VALUE, "an allocation of no bytes");
     if (bytes > DEVICE_MEMORY - live_bytes)
@@ -70,6 +72,15 @@ static int release(CUdeviceptr address)
     free(b->at);
     free(b);
     return written ? report(ILLEGAL_ADDRESS, "memory was written past its end") : 0;
+}
+
+int are_live(const task *work)
+{
+    for (size_t k = 0; k < sizeof work->at / sizeof work->at[0]; k++)
+        if (work->at[k] &&
+            !cpu_address((CUdeviceptr)work->at[k] | ON_DEVICE, 1, "an array of a graph"))
+            return 0;
+    return 1;
 }
 
 void *cpu_address(CUdeviceptr address, size_t bytes, const char *what)

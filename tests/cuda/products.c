@@ -10,8 +10,7 @@ struct cublasContext {
     cublasMath_t mode;
 };
 
-/* A factor as tensor cores take it in the mode TF32: 10 bits behind the point. */
-static double rounded_to_tf32(float x)
+double rounded_to_tf32(float x)
 {
     uint32_t bits;
     memcpy(&bits, &x, sizeof bits);
@@ -23,8 +22,8 @@ static double rounded_to_tf32(float x)
 #define DEFINE_PRODUCT(real)                                                                       \
     static int run_product_##real(const task *work)                                                \
     {                                                                                              \
-        const real *a = work->product.a, *b = work->product.b;                                     \
-        real *c = work->product.c;                                                                 \
+        const real *a = work->at[0], *b = work->at[1];                                             \
+        real *c = work->at[2];                                                                     \
         for (int col = 0; col < work->product.cols; col++)                                         \
             for (int row = 0; row < work->product.rows; row++) {                                   \
                 real *out = &c[row + col * work->product.pitch];                                   \
@@ -85,10 +84,10 @@ static int multiply(cublasHandle_t handle, factor a, factor b, factor c, task *w
                       a.rows, a.cols, b.rows, b.cols, a.pitch, b.pitch, c.pitch);
     if (c.rows == 0 || c.cols == 0)
         return 0;
-    work->product.a = address_of(&a, size);
-    work->product.b = address_of(&b, size);
-    work->product.c = address_of(&c, size);
-    if (!work->product.c || (work->product.terms > 0 && (!work->product.a || !work->product.b)))
+    work->at[0] = address_of(&a, size);
+    work->at[1] = address_of(&b, size);
+    work->at[2] = address_of(&c, size);
+    if (!work->at[2] || (work->product.terms > 0 && (!work->at[0] || !work->at[1])))
         return CUBLAS_INVALID_VALUE;
     work->product.a_row = a.op ? a.pitch : 1;
     work->product.a_col = a.op ? 1 : a.pitch;

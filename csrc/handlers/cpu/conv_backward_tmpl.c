@@ -8,7 +8,7 @@
  *   bias_deltas[f] = sum over n, y, x of out_deltas[n, y, x, f]
  *
  * The batch is cut into a fixed number of parts, whose sums are added in order; if there are few
- * images, the filters are cut into blocks as well. A task takes its images in groups that fit into
+ * images, the filters are cut into bands as well. A task takes its images in groups that fit into
  * the cache: one pass over their deltas applies the derivative, sums the bias and counts zeros, and
  * is_sparse() decides by these counts alone which kernels follow. */
 #include "handlers/cpu/conv_backward.h"
@@ -17,16 +17,16 @@ enum {
     MAX_PARTS = 16,
     MAX_SUMS = 1 << 24, /* elements of the sums of all parts */
     MIN_TASKS = 8,      /* with fewer parts, filters are cut too */
-    MIN_BLOCK = 4,      /* filters */
+    MIN_BAND = 4,       /* filters */
     GROUP_BYTES = 1 << 17,
     SPARSE = 3 /* one of so many deltas is not 0 */
 };
 
 typedef struct back_job {
     conv_back c;
-    int64_t parts, part_images, blocks, block; /* of the batch, of the filters */
-    int64_t group;                             /* images of a group */
-    real *part;                                /* parts x (F x vectors x VEC, and F of the bias) */
+    int64_t parts, part_images, bands, band; /* of the batch, of the filters */
+    int64_t group;                           /* images of a group */
+    real *part;                              /* parts x (F x vectors x VEC, and F of the bias) */
     int64_t part_size;
     int may_be_sparse;
     const real *weights;              /* F x vectors x VEC, if in_deltas may be sparse */
@@ -119,8 +119,8 @@ static void part_task(void *context, int64_t task, int thread)
 {
     const back_job *j = context;
     const conv_back *c = &j->c;
-    const int64_t part = task / j->blocks, f = task % j->blocks * j->block,
-                  end = min64(f + j->block, c->d_out.c), row = c->vectors * VEC;
+    const int64_t part = task / j->bands, f = task % j->bands * j->band,
+                  end = min64(f + j->band, c->d_out.c), row = c->vectors * VEC;
     const int64_t last = min64((part + 1) * j->part_images, c->in.n);
     real *sums = j->part + part * j->part_size, *bias = sums + c->d_out.c * row;
     memset(sums + f * row, 0, (size_t)((end - f) * row) * sizeof(real));
@@ -183,12 +183,12 @@ static void plan(back_job *j)
     j->part_images = parts > 1 ? div_up(batch, parts) : batch;
     j->part_images = j->part_images ? j->part_images : 1;
     j->parts = div_up(batch, j->part_images);
-    j->blocks = j->parts < MIN_TASKS && j->parts ? div_up(MAX_PARTS, j->parts) : 1;
-    j->block = div_up(div_up(filters, j->blocks), MIN_BLOCK) * MIN_BLOCK;
-    j->blocks = div_up(filters, j->block);
+    j->bands = j->parts < MIN_TASKS && j->parts ? div_up(MAX_PARTS, j->parts) : 1;
+    j->band = div_up(div_up(filters, j->bands), MIN_BAND) * MIN_BAND;
+    j->bands = div_up(filters, j->band);
     j->group = GROUP_BYTES / (int64_t)sizeof(real) / c->copy_size;
     j->group = min64(j->group ? j->group : 1, j->part_images);
-    j->may_be_sparse = j->blocks == 1 && K(conv_can_be_sparse)(c, j->group);
+    j->may_be_sparse = j->bands == 1 && K(conv_can_be_sparse)(c, j->group);
 }
 
 /* (F, kh*kw*C) -> F x vectors x VEC, filled up with zeros. */
@@ -243,7 +243,7 @@ static void backward(bs_handler *h, back_job *j, bs_a_ weights, bs_a_ weight_del
     const bs_array out = with_rows(h, weight_deltas, 1);
     if (!out.data || !take_scratch(h, j, weights))
         return;
-    bs_parallel(j->parts * j->blocks, part_task, j);
+    bs_parallel(j->parts * j->bands, part_task, j);
     sum_job s = {.j = j, .weight_deltas = bs_matrix(&out, 1), .bias_deltas = bias_deltas->data};
     K(each_row)(sum_parts_row, &s, c->d_out.c + 1, j->parts * c->vectors * VEC);
     if (out.data != weight_deltas->data)
@@ -263,7 +263,7 @@ void K(conv2d_backward_act)(bs_handler *h, bs_a_ inputs, bs_a_ weights, bs_a_ ou
     }
     const bs_mark mark = bs_scratch_mark(h);
     back_job j = {.c = {.in = images_of(inputs),
-                        .d_in = images_of(in_deltas),
+                        .d_in = in_deltas->data ? images_of(in_deltas) : (images){0},
                         .out = images_of(outputs),
                         .d_out = images_of(out_deltas),
                         .activation = (bs_activation)activation,
@@ -279,7 +279,7 @@ void K(conv2d_backward_act)(bs_handler *h, bs_a_ inputs, bs_a_ weights, bs_a_ ou
     c->span_vectors = div_up(c->kw * c->in.c, VEC);
     c->vectors = c->kh * c->span_vectors;
     plan(&j);
-    if (j.blocks > 1) { /* the rows of a task are too short for it */
+    if (j.bands > 1) { /* the rows of a task are too short for it */
         bs_activate_deriv(h, activation, outputs, out_deltas, out_deltas);
         c->activation = BS_LINEAR;
     }

@@ -1,10 +1,10 @@
 /* conv_dense_tmpl.c - convolution backward where the deltas are dense.
  *
- * weight_deltas: FILTERS filters times a group of vectors of the window stay in registers over all
- * pixels of a group of images. in_deltas, if the stride is 1 and the channels fill a vector: a
- * correlation of the padded out_deltas with the window turned by 180 degrees. Else MR pixels times
- * NR values of a line of the window are added to a padded image; with few channels this wastes
- * less. */
+ * weight_deltas: FILTERS filters (the last ones singly) times a group of vectors of the window stay
+ * in registers over all pixels of a group of images. in_deltas, if the stride is 1 and the channels
+ * fill a vector: a correlation of the padded out_deltas with the window turned by 180 degrees. Else
+ * MR pixels times NR values of a line of the window are added to a padded image; with few channels
+ * this wastes less. */
 #include "handlers/cpu/conv_backward.h"
 
 /* ---- weight_deltas ---- */
@@ -15,40 +15,39 @@ enum { FILTERS = 4 };
 enum { FILTERS = 2 }; /* half as many registers */
 #endif
 
-/* `vectors` is a literal in every call, so that `sum` becomes registers. Behind the last filter
- * the last one is computed again. */
-BS_INLINE void weight_tile(const int vectors, const conv_back *c, const image_group *g,
-                           int64_t filter, int64_t filters, int64_t first, real *sums)
+/* Filters [filter, filter + filters) times vectors [first, first + vectors). How many they are is a
+ * literal in every call, so that `sum` becomes registers. */
+BS_INLINE void weight_tile(const int filters, const int vectors, const conv_back *c,
+                           const image_group *g, int64_t filter, int64_t first, real *sums)
 {
     const int64_t row = c->vectors * VEC, step = c->stride_cols * c->in.c;
-    int64_t place[FILTERS], offset[GROUP];
+    int64_t offset[GROUP];
     vec sum[FILTERS][GROUP];
+    sums += filter * row + first * VEC;
     BS_UNROLL
-    for (int f = 0; f < FILTERS; f++) {
-        place[f] = filter + min64(f, filters - 1);
+    for (int f = 0; f < filters; f++)
         for (int v = 0; v < vectors; v++)
-            sum[f][v] = *(const vec *)(sums + place[f] * row + (first + v) * VEC);
-    }
+            sum[f][v] = *(const vec *)(sums + f * row + v * VEC);
     for (int v = 0; v < vectors; v++)
         offset[v] = window_offset(c, first + v);
-    for (int64_t line = 0; line < g->n * c->d_out.h; line++) {
-        const int64_t n = line / c->d_out.h, y = line % c->d_out.h;
-        const real *x = g->copies + n * c->copy_size + y * c->stride_rows * c->line,
-                   *d = pixel_at(&c->d_out, g->first + n, y, 0);
-        for (int64_t col = 0; col < c->d_out.w; col++, x += step, d += c->d_out.pixel) {
-            vec in[GROUP];
-            for (int v = 0; v < vectors; v++)
-                in[v] = *(const vec *)(x + offset[v]);
-            BS_UNROLL
-            for (int f = 0; f < FILTERS; f++)
+    for (int64_t n = 0; n < g->n; n++)
+        for (int64_t y = 0; y < c->d_out.h; y++) {
+            const real *x = g->copies + n * c->copy_size + y * c->stride_rows * c->line,
+                       *d = pixel_at(&c->d_out, g->first + n, y, 0) + filter;
+            for (int64_t col = 0; col < c->d_out.w; col++, x += step, d += c->d_out.pixel) {
+                vec in[GROUP];
                 for (int v = 0; v < vectors; v++)
-                    sum[f][v] += d[place[f]] * in[v];
+                    in[v] = *(const vec *)(x + offset[v]);
+                BS_UNROLL
+                for (int f = 0; f < filters; f++)
+                    for (int v = 0; v < vectors; v++)
+                        sum[f][v] += d[f] * in[v];
+            }
         }
-    }
     BS_UNROLL
-    for (int f = 0; f < FILTERS; f++)
+    for (int f = 0; f < filters; f++)
         for (int v = 0; v < vectors; v++)
-            *(vec *)(sums + place[f] * row + (first + v) * VEC) = sum[f][v];
+            *(vec *)(sums + f * row + v * VEC) = sum[f][v];
 }
 
 void K(dense_weight_deltas)(const conv_back *c, const image_group *g, int64_t filter, int64_t end,
@@ -56,11 +55,16 @@ void K(dense_weight_deltas)(const conv_back *c, const image_group *g, int64_t fi
 {
     for (int64_t first = 0, n; first < c->vectors; first += n) {
         n = group_size(c->vectors - first, GROUP);
-        for (int64_t f = filter; f < end; f += FILTERS) {
-            const int64_t filters = min64(FILTERS, end - f);
+        for (int64_t f = filter, filters; f < end; f += filters) {
+            filters = end - f < FILTERS ? 1 : FILTERS;
             switch (n) {
 #define CASE(size)                                                                                 \
-    case size: weight_tile(size, c, g, f, filters, first, sums); break;
+    case size:                                                                                     \
+        if (filters == 1)                                                                          \
+            weight_tile(1, size, c, g, f, first, sums);                                            \
+        else                                                                                       \
+            weight_tile(FILTERS, size, c, g, f, first, sums);                                      \
+        break;
                 EACH_GROUP(CASE)
             }
         }

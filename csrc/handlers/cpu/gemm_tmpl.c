@@ -67,14 +67,14 @@ static void piece_by_blas(const bs_blas *blas, const product *p, const piece *q)
 /* Where op(a)[i .. i + MR) of a piece lies: in place, or in panels of depth x MR if a is turned. */
 typedef struct left {
     const real *data;
-    int64_t row, step, block;
+    int64_t row, step, tile; /* elements to the next */
 } left;
 
 static left pack_left(const product *p, const piece *q, int64_t k, int64_t depth, real *to)
 {
     if (!p->transa)
         return (left){
-            .data = a_at(p, q->i, k), .row = p->a_pitch, .step = 1, .block = MR * p->a_pitch};
+            .data = a_at(p, q->i, k), .row = p->a_pitch, .step = 1, .tile = MR * p->a_pitch};
     for (int64_t at = 0; at < depth; at++) {
         const real *from = a_at(p, q->i, k + at);
         int64_t i = 0;
@@ -83,7 +83,7 @@ static left pack_left(const product *p, const piece *q, int64_t k, int64_t depth
         if (i < q->m)
             memcpy(to + i * depth + at * MR, from + i, (size_t)(q->m - i) * sizeof(real));
     }
-    return (left){.data = to, .row = 1, .step = MR, .block = MR * depth};
+    return (left){.data = to, .row = 1, .step = MR, .tile = MR * depth};
 }
 
 /* One panel of columns, and all rows of the piece. */
@@ -95,7 +95,7 @@ static void piece_panel(const left *a, const piece *q, const real *panel, int64_
     for (int64_t i = 0; i < q->m; i += MR) {
         tile_rows rows = {.n = (int)min64(MR, q->m - i)};
         for (int r = 0; r < rows.n; r++) {
-            rows.a[r] = a->data + i / MR * a->block + r * a->row;
+            rows.a[r] = a->data + i / MR * a->tile + r * a->row;
             rows.out[r] = q->out + (i + r) * q->out_pitch + j;
         }
         K(tile)(&loop, &rows, panel, cols, NULL, add);

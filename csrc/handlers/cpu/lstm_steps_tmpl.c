@@ -1,12 +1,12 @@
 /* lstm_steps_tmpl.c - all steps of an LSTM: products with R and cells together.
  *
- * R is packed once into panels of NR columns for the register tile, not at every step. A *block* is
- * NR cells: forward, a panel belongs to a gate of a block; backward, a block has the columns of R
- * that lead to its cells, and a panel for each gate's rows. A step is the products of all blocks,
+ * R is packed once into panels of NR columns for the register tile, not at every step. A *band* is
+ * NR cells: forward, a panel belongs to a gate of a band; backward, a band has the columns of R
+ * that lead to its cells, and a panel for each gate's rows. A step is the products of all bands,
  * then the cells, whole sequences at a time, since memory is walked best along its rows.
  *
  * Sequences do not know of each other, so where R fits into the second cache, each task takes some
- * of them through all steps, and no thread waits for another. Else every step is cut into blocks,
+ * of them through all steps, and no thread waits for another. Else every step is cut into bands,
  * so that each thread reads a part of R only. */
 #include <string.h>
 
@@ -25,7 +25,7 @@ typedef struct flow { /* an array (T, B, ...) */
 } flow;
 
 typedef struct steps {
-    int64_t T, B, n, blocks;
+    int64_t T, B, n, bands;
     bs_activation activation;
     lines c_before, y_before, p; /* arrays of the operation */
     flow ga, gb, ca, cb, y;
@@ -52,9 +52,9 @@ static int64_t panel_size(int64_t n)
     return n * NR;
 }
 
-static const real *panel_of(const steps *s, int64_t gate, int64_t block)
+static const real *panel_of(const steps *s, int64_t gate, int64_t band)
 {
-    return s->panels + (block * GATES + gate) * panel_size(s->n);
+    return s->panels + (band * GATES + gate) * panel_size(s->n);
 }
 
 static void pack_one(void *job, int64_t panel)
@@ -73,7 +73,7 @@ static void pack_one(void *job, int64_t panel)
 static int pack(bs_handler *h, steps *s, bs_a_ r, int turned)
 {
     packing p = {.r = bs_matrix(r, 1), .n = s->n, .turned = turned};
-    const int64_t panels = s->blocks * GATES;
+    const int64_t panels = s->bands * GATES;
     p.panels = bs_scratch_take(h, (size_t)(panels * panel_size(s->n)) * sizeof(real));
     if (p.panels)
         K(each_row)(pack_one, &p, panels, 4 * panel_size(s->n));
@@ -187,15 +187,15 @@ static void add_product(const steps *s, const lines *a, int64_t from, const real
     }
 }
 
-/* ---- a step: products, a block of cells each, then cells, a sequence each ---- */
+/* ---- a step: products, a band of cells each, then cells, a sequence each ---- */
 
-static void forward_product(const steps *s, int64_t t, int64_t first, int64_t end, int64_t block)
+static void forward_product(const steps *s, int64_t t, int64_t first, int64_t end, int64_t band)
 {
-    const int64_t start = block * NR, cols = min64(NR, s->n - start);
+    const int64_t start = band * NR, cols = min64(NR, s->n - start);
     const lines y_before = state_before(&s->y, &s->y_before, t), ga = step_of(&s->ga, t);
     for (int64_t gate = 0; gate < GATES; gate++)
-        add_product(s, &y_before, 0, panel_of(s, gate, block), &ga, gate * s->n + start, cols,
-                    first, end);
+        add_product(s, &y_before, 0, panel_of(s, gate, band), &ga, gate * s->n + start, cols, first,
+                    end);
 }
 
 static void forward_cells(const steps *s, int64_t t, int64_t first, int64_t end)
@@ -206,9 +206,9 @@ static void forward_cells(const steps *s, int64_t t, int64_t first, int64_t end)
 }
 
 /* whole_dy[t] = dy[t] + what kept cells pass on from step t + 1 + dga[t + 1] R */
-static void backward_product(const steps *s, int64_t t, int64_t first, int64_t end, int64_t block)
+static void backward_product(const steps *s, int64_t t, int64_t first, int64_t end, int64_t band)
 {
-    const int64_t start = block * NR, cols = min64(NR, s->n - start);
+    const int64_t start = band * NR, cols = min64(NR, s->n - start);
     const lines above = step_of(&s->dy, t), whole = whole_dy(s, t), later = whole_dy(s, t + 1);
     const int is_last = t == s->T - 1;
     const real *keep = s->has_clocks && !is_last ? s->keep + (t + 1) * s->n + start : NULL;
@@ -220,8 +220,7 @@ static void backward_product(const steps *s, int64_t t, int64_t first, int64_t e
     }
     for (int64_t gate = 0; gate < GATES && !is_last; gate++) {
         const lines dga = step_of(&s->dga, t + 1);
-        add_product(s, &dga, gate * s->n, panel_of(s, gate, block), &whole, start, cols, first,
-                    end);
+        add_product(s, &dga, gate * s->n, panel_of(s, gate, band), &whole, start, cols, first, end);
     }
 }
 
@@ -243,12 +242,12 @@ static int64_t nth_step(const steps *s, int64_t i)
     return s->is_backward ? s->T - 1 - i : i;
 }
 
-static void product_of(const steps *s, int64_t t, int64_t first, int64_t end, int64_t block)
+static void product_of(const steps *s, int64_t t, int64_t first, int64_t end, int64_t band)
 {
     if (s->is_backward)
-        backward_product(s, t, first, end, block);
+        backward_product(s, t, first, end, band);
     else
-        forward_product(s, t, first, end, block);
+        forward_product(s, t, first, end, band);
 }
 
 static void cells_of(const steps *s, int64_t t, int64_t first, int64_t end)
@@ -265,17 +264,17 @@ static void all_steps(void *context, int64_t task, int thread)
     const int64_t first = task * MR, end = min64(first + MR, s->B);
     (void)thread;
     for (int64_t i = 0; i < s->T; i++) {
-        for (int64_t block = 0; block < s->blocks; block++)
-            product_of(s, nth_step(s, i), first, end, block);
+        for (int64_t band = 0; band < s->bands; band++)
+            product_of(s, nth_step(s, i), first, end, band);
         cells_of(s, nth_step(s, i), first, end);
     }
 }
 
-static void products_task(void *context, int64_t block, int thread)
+static void products_task(void *context, int64_t band, int thread)
 {
     const steps *s = context;
     (void)thread;
-    product_of(s, s->t, 0, s->B, block);
+    product_of(s, s->t, 0, s->B, band);
 }
 
 static void cells_task(void *context, int64_t task, int thread)
@@ -294,7 +293,7 @@ static void run(steps *s)
     s->cell_rows = rows_per_task(s->n * CELL_COST);
     for (int64_t i = 0; i < s->T; i++) {
         s->t = nth_step(s, i);
-        bs_parallel(s->blocks, products_task, s);
+        bs_parallel(s->bands, products_task, s);
         bs_parallel(div_up(s->B, s->cell_rows), cells_task, s);
     }
 }
@@ -303,7 +302,7 @@ static void run(steps *s)
 static int open_steps(bs_handler *h, steps *s, bs_a_ r, bs_a_ timing, int turned)
 {
     s->n = r->dim[1];
-    s->blocks = div_up(s->n, NR);
+    s->bands = div_up(s->n, NR);
     return pack(h, s, r, turned) && open_keep(h, s, timing);
 }
 

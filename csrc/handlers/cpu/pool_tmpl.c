@@ -3,7 +3,8 @@
  *
  * max: the first of the largest values in row-major order wins, the first NaN before all others;
  * argmax is its place (y*W + x)*C + c inside the image, -1 (and the output 0) for a window without
- * a pixel. */
+ * a pixel. Images with more places than `real` has whole numbers in a row are refused. */
+#include "handlers/argmax.h"
 #include "handlers/cpu/images.h"
 
 enum { MANY_IMAGES = 16 }; /* with fewer, the channels are cut as well */
@@ -11,9 +12,9 @@ enum { MANY_IMAGES = 16 }; /* with fewer, the channels are cut as well */
 typedef struct pool_job {
     images in, out, argmax; /* backward: deltas */
     bs_window w;
-    int64_t blocks, block; /* of the channels, backward */
-    int set;               /* in_deltas are set, not added to */
-    int64_t lowest;        /* image with a wrong argmax */
+    int64_t bands, band; /* of the channels, backward */
+    int set;             /* in_deltas are set, not added to */
+    int64_t lowest;      /* image with a wrong argmax */
 } pool_job;
 
 typedef struct clipped {
@@ -118,8 +119,8 @@ void K(maxpool2d_forward_batch)(bs_handler *h, bs_a_ inputs, bs_a_ outputs, bs_a
 {
     pool_job j = {
         .in = images_of(inputs), .out = images_of(outputs), .argmax = images_of(argmax), .w = *w};
-    (void)h;
-    each_line(max_line, &j);
+    if (bs_can_tell_places(h, "maxpool2d_forward_batch", inputs))
+        each_line(max_line, &j);
 }
 
 /* Adds what a vector of channels of one window has to pass on. Returns the channels whose argmax is
@@ -157,13 +158,13 @@ BS_INLINE void zero_channels(const pool_job *j, int64_t n, int64_t c, int64_t en
     }
 }
 
-/* A block of channels of an image: job n * blocks + block. */
+/* A band of channels of an image: job n * bands + band. */
 static void max_back(void *job, int64_t at)
 {
     pool_job *shared = job;
     const pool_job j = *shared; /* a copy that no store can change, so it stays in registers */
-    const int64_t n = at / j.blocks, start = at % j.blocks * j.block,
-                  end = min64(start + j.block, j.in.c);
+    const int64_t n = at / j.bands, start = at % j.bands * j.band,
+                  end = min64(start + j.band, j.in.c);
     lanes wrong = {0};
     if (j.set)
         zero_channels(&j, n, start, end);
@@ -185,12 +186,12 @@ static void max_backward(bs_handler *h, const char *op, bs_a_ argmax, bs_a_ in_d
                   .w = *w,
                   .set = set,
                   .lowest = INT64_MAX};
-    if (!bs_count(in_deltas))
+    if (!bs_count(in_deltas) || !bs_can_tell_places(h, op, in_deltas))
         return;
-    j.block = j.in.n < MANY_IMAGES ? VEC : j.in.c;
-    j.blocks = div_up(j.in.c, j.block);
+    j.band = j.in.n < MANY_IMAGES ? VEC : j.in.c;
+    j.bands = div_up(j.in.c, j.band);
     const int64_t cost = j.in.h * j.in.w + j.out.h * j.out.w * w->rows * w->cols;
-    K(each_row)(max_back, &j, j.out.n * j.blocks, cost * j.block);
+    K(each_row)(max_back, &j, j.out.n * j.bands, cost * j.band);
     if (j.lowest != INT64_MAX)
         bs_fail(&h->error, BS_INDEX,
                 "%s: argmax of image %lld is neither -1 nor a place in its window", op,

@@ -76,8 +76,8 @@ static void sum_row(void *job, int64_t row)
 /* ---- over the rows of each column ---- */
 
 enum {
-    BLOCK_ROWS = 64, /* summed in single precision one after another */
-    BLOCK_COLS = 64, /* sums that are kept on the stack */
+    TILE_ROWS = 64, /* summed in single precision one after another */
+    TILE_COLS = 64, /* sums that are kept on the stack */
     MAX_PARTS = 64
 };
 
@@ -88,9 +88,9 @@ typedef struct column_sums {
     int64_t step; /* rows per task */
 } column_sums;
 
-static void sum_block(const real *x, int64_t rows, int64_t cols, int64_t pitch, real *out)
+static void sum_tile(const real *x, int64_t rows, int64_t cols, int64_t pitch, real *out)
 {
-    real sum[BLOCK_COLS] = {0};
+    real sum[TILE_COLS] = {0};
     for (int64_t i = 0; i < rows; i++)
         for (int64_t c = 0; c < cols; c++)
             sum[c] += x[i * pitch + c];
@@ -98,10 +98,10 @@ static void sum_block(const real *x, int64_t rows, int64_t cols, int64_t pitch, 
         out[c] += sum[c];
 }
 
-static void sum_product_block(const real *x, const real *y, int64_t rows, int64_t cols,
-                              int64_t pitch, int64_t y_pitch, real *out)
+static void sum_product_tile(const real *x, const real *y, int64_t rows, int64_t cols,
+                             int64_t pitch, int64_t y_pitch, real *out)
 {
-    real sum[BLOCK_COLS] = {0};
+    real sum[TILE_COLS] = {0};
     for (int64_t i = 0; i < rows; i++)
         for (int64_t c = 0; c < cols; c++)
             sum[c] += x[i * pitch + c] * y[i * y_pitch + c];
@@ -116,15 +116,15 @@ static void column_task(void *context, int64_t task, int thread)
     real *out = j->part + task * j->cols;
     (void)thread;
     memset(out, 0, (size_t)j->cols * sizeof(real));
-    for (int64_t i = task * j->step; i < end; i += BLOCK_ROWS)
-        for (int64_t c = 0; c < j->cols; c += BLOCK_COLS) {
-            const int64_t rows = min64(BLOCK_ROWS, end - i), cols = min64(BLOCK_COLS, j->cols - c);
+    for (int64_t i = task * j->step; i < end; i += TILE_ROWS)
+        for (int64_t c = 0; c < j->cols; c += TILE_COLS) {
+            const int64_t rows = min64(TILE_ROWS, end - i), cols = min64(TILE_COLS, j->cols - c);
             const real *x = j->x + i * j->pitch + c;
             if (j->y)
-                sum_product_block(x, j->y + i * j->y_pitch + c, rows, cols, j->pitch, j->y_pitch,
-                                  out + c);
+                sum_product_tile(x, j->y + i * j->y_pitch + c, rows, cols, j->pitch, j->y_pitch,
+                                 out + c);
             else
-                sum_block(x, rows, cols, j->pitch, out + c);
+                sum_tile(x, rows, cols, j->pitch, out + c);
         }
 }
 
@@ -132,9 +132,9 @@ static void column_task(void *context, int64_t task, int thread)
 static void sum_columns(bs_handler *h, column_sums *j, real *out, int add)
 {
     const bs_mark mark = bs_scratch_mark(h);
-    const int64_t bunch = BLOCK_ROWS * div_up(rows_per_task(j->cols), BLOCK_ROWS);
+    const int64_t bunch = TILE_ROWS * div_up(rows_per_task(j->cols), TILE_ROWS);
     j->step = div_up(j->rows, bunch) > MAX_PARTS
-                  ? BLOCK_ROWS * div_up(j->rows, BLOCK_ROWS * MAX_PARTS)
+                  ? TILE_ROWS * div_up(j->rows, TILE_ROWS * MAX_PARTS)
                   : bunch;
     const int64_t parts = j->rows > 0 ? div_up(j->rows, j->step) : 1;
     const int direct = parts == 1 && !add;

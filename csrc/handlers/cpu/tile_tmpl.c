@@ -1,6 +1,6 @@
-/* tile_tmpl.c - the register tile: a block of MR x NR elements of a product whose sums stay in
+/* tile_tmpl.c - the register tile: MR x NR elements of a product whose sums stay in
  * registers, the core of all own products and convolutions. Each element is a sum in the order of
- * segments and k, whatever the block it lies in. */
+ * segments and k, wherever in the tile it lies. */
 #include <string.h>
 
 #include "handlers/cpu/kernels.h"
@@ -105,14 +105,14 @@ void K(tile)(const tile_loop *loop, const tile_rows *rows, const real *b, int64_
  * number to the lowest of the column's and the highest of the column's to the lowest of the row's;
  * when all bits have moved, rows are columns. */
 #if defined(NO_SHUFFLES)
-static void transpose_block(const real *from, int64_t pitch, real *to)
+static void transpose_square(const real *from, int64_t pitch, real *to)
 {
     for (int j = 0; j < VEC; j++)
         for (int i = 0; i < VEC; i++)
             to[i * NR + j] = from[j * pitch + i];
 }
 #else
-static void transpose_block(const real *from, int64_t pitch, real *to)
+static void transpose_square(const real *from, int64_t pitch, real *to)
 {
     vec row[VEC], turned[VEC];
     BS_UNROLL
@@ -141,7 +141,7 @@ static void turn_panel(real *panel, const real *b, int64_t k, int64_t cols, int6
     const int64_t whole = k / VEC * VEC;
     for (int64_t i = 0; i < whole; i += VEC) {
         for (int64_t j = 0; j + VEC <= cols; j += VEC)
-            transpose_block(b + j * pitch + i, pitch, panel + i * NR + j);
+            transpose_square(b + j * pitch + i, pitch, panel + i * NR + j);
         for (int64_t j = cols / VEC * VEC; j < cols; j++)
             for (int64_t l = i; l < i + VEC; l++)
                 panel[l * NR + j] = b[j * pitch + l];

@@ -10,7 +10,9 @@ bs_status bs_cuda_check(const bs_cuda *cuda, int result, const char *function, b
     const char *text = NULL;
     if (result == 0)
         return BS_OK;
-    if (strncmp(function, "cu", 2) == 0 && strncmp(function, "cublas", 6) != 0)
+    if (strncmp(function, "cudnn", 5) == 0)
+        text = cuda->driver->cudnnGetErrorString(result);
+    else if (strncmp(function, "cu", 2) == 0 && strncmp(function, "cublas", 6) != 0)
         cuda->driver->cuGetErrorString(result, &text);
     return bs_fail(err, result == BS_CU_OUT_OF_MEMORY && text ? BS_NO_MEMORY : BS_DEVICE,
                    "%s failed: %s (%d)", function, text ? text : "error", result);
@@ -25,11 +27,6 @@ bs_status bs_cuda_enter(bs_cuda *cuda, bs_error *err)
 }
 
 /* ---- opening ---- */
-
-enum {
-    OLDEST_CAPABILITY = 50,
-    WORKSPACE_BYTES = 32 << 20 /* what cuBLAS asks for on the largest devices */
-};
 
 /* The newest architecture that both the device and the compiler know. */
 static bs_status choose_capability(bs_cuda *cuda, bs_error *err)
@@ -59,10 +56,6 @@ static bs_status choose_capability(bs_cuda *cuda, bs_error *err)
 static bs_status open_blas(bs_cuda *cuda, int tf32, bs_error *err)
 {
     BS_TRY(BS_CUDA_CALL(cuda, err, cublasCreate_v2, &cuda->blas));
-    BS_TRY(BS_CUDA_CALL(cuda, err, cublasSetStream_v2, cuda->blas, cuda->stream));
-    BS_TRY(BS_CUDA_CALL(cuda, err, cuMemAlloc_v2, &cuda->workspace, WORKSPACE_BYTES));
-    BS_TRY(BS_CUDA_CALL(cuda, err, cublasSetWorkspace_v2, cuda->blas, (void *)cuda->workspace,
-                        WORKSPACE_BYTES)); /* its own memory: the same sums in every run */
     return BS_CUDA_CALL(cuda, err, cublasSetMathMode, cuda->blas,
                         tf32 ? BS_CUBLAS_TF32 : BS_CUBLAS_PEDANTIC);
 }
@@ -81,6 +74,8 @@ static bs_status open_device(bs_cuda *cuda, const bs_device_options *options, bs
     BS_TRY(bs_cuda_enter(cuda, err));
     BS_TRY(BS_CUDA_CALL(cuda, err, cuStreamCreate, &cuda->stream, 0)); /* 0: work that others put on
                                                        the default stream is ordered with ours */
+    BS_TRY(BS_CUDA_CALL(cuda, err, cuStreamCreate, &cuda->capture, BS_CU_NON_BLOCKING));
+    cuda->dnn = (bs_cuda_dnn){.driver = cuda->driver, .tf32 = options->tf32};
     return open_blas(cuda, options->tf32, err);
 }
 
@@ -92,9 +87,12 @@ void bs_cuda_release(bs_cuda *cuda)
         if (cuda->stream)
             cuda->driver->cuStreamSynchronize(cuda->stream);
         bs_cuda_unload_modules(cuda);
+        bs_cuda_close_plans(cuda);
         if (cuda->blas)
             cuda->driver->cublasDestroy_v2(cuda->blas);
         cuda->driver->cuMemFree_v2(cuda->workspace);
+        if (cuda->capture)
+            cuda->driver->cuStreamDestroy_v2(cuda->capture);
         if (cuda->stream)
             cuda->driver->cuStreamDestroy_v2(cuda->stream);
         cuda->driver->cuDevicePrimaryCtxRelease_v2(cuda->device);
@@ -197,6 +195,7 @@ static int is_fully_finite(bs_handler *h, const bs_array *a)
     const bs_array flag = bs_array_packed(bs_scratch_take(h, sizeof(int)), h->dtype, 0, NULL);
     bs_launch l = bs_launch_over(view.matrix.dim[0], view.matrix.dim[1]);
     int found = 0;
+    bs_cuda_flush(h); /* the answer is wanted now */
     bs_launch_array(&l, 0, &view.matrix);
     l.args.array[1].at = flag.data;
     if (h->error.code == BS_OK && bs_cuda_enter(cuda, &h->error) == BS_OK &&
@@ -237,6 +236,9 @@ static bs_status open_cuda(bs_device *device, bs_error *err)
     device->is_fully_finite = is_fully_finite;
     device->wait_for_stream = wait_for_stream;
     device->finish = bs_cuda_finish;
+    device->begin_step = bs_cuda_begin_step;
+    device->end_step = bs_cuda_end_step;
+    device->flush = bs_cuda_flush;
     device->close_handle = bs_cuda_close_handle;
     return BS_OK;
 }

@@ -2,8 +2,9 @@
  *
  * Everything runs in order on one stream of the device. Kernels are compiled for this very GPU when
  * they are first needed (modules.c) and all take the same struct (kernel_args.h); products are
- * those of cuBLAS. An operation only puts work on the stream; what can go wrong with data (ids) is
- * noted on the device and read when a pass ends (reports.c). */
+ * those of cuBLAS, convolutions those of cuDNN if it is there. An operation only hands in work,
+ * which goes to the stream at once or, in the steps of a training, as a graph (steps.c); what can
+ * go wrong with data (ids) is noted on the device and read when a pass ends (reports.c). */
 #ifndef BS_HANDLERS_CUDA_CUDA_H
 #define BS_HANDLERS_CUDA_CUDA_H
 
@@ -12,6 +13,7 @@
 
 #include "handlers/cuda/driver.h"
 #include "handlers/cuda/kernel_args.h"
+#include "handlers/cuda/plans.h"
 #include "handlers/handler.h"
 
 /* ---- kernels ---- */
@@ -32,12 +34,16 @@ typedef struct bs_cuda {
     bs_dtype dtype;
     CUdevice device;
     CUcontext context;
-    CUstream stream;
+    CUstream stream, capture; /* capture: for the work of graphs, which is not run there */
     cublasHandle_t blas;
+    CUstream blas_stream;                    /* that cuBLAS works on */
     CUdeviceptr workspace;                   /* of cuBLAS */
     int capability;                          /* 90 for 9.0 */
     pid_t process;                           /* that opened it; CUDA does not survive a fork */
-    pthread_mutex_t lock;                    /* guards what stands below, and blas */
+    bs_cuda_dnn dnn;                         /* cuDNN */
+    CUstream dnn_stream;                     /* that cuDNN works on */
+    pthread_mutex_t lock;                    /* guards what stands below, blas and dnn */
+    bs_cuda_plan *plans;                     /* of all convolutions so far */
     CUmodule module[BS_CUDA_MAX_MODULES][2]; /* [.][1]: with long indices */
     CUfunction function[BS_N_KERNELS][2];
 } bs_cuda;
@@ -63,6 +69,69 @@ void bs_cuda_release(bs_cuda *cuda); /* closes it with the last reference */
 bs_status bs_cuda_function(bs_cuda *cuda, bs_cuda_kernel kernel, int long_indices, CUfunction *out,
                            bs_error *err);
 void bs_cuda_unload_modules(bs_cuda *cuda);
+
+/* ---- work (work.c) ---- */
+
+/* op(a) op(b), matrices (m, k) and (k, n), into out (m, n). */
+typedef struct bs_cuda_product {
+    int64_t m, n, k, a_pitch, b_pitch, out_pitch;
+    const void *a, *b;
+    void *out;
+    int transa, transb, add;
+} bs_cuda_product;
+
+typedef enum bs_cuda_work_kind {
+    BS_CUDA_KERNEL,
+    BS_CUDA_PRODUCT,
+    BS_CUDA_CONVOLUTION
+} bs_cuda_work_kind;
+
+typedef struct bs_cuda_work {
+    bs_cuda_work_kind kind;
+    unsigned blocks, threads; /* of a kernel, as the function */
+    CUfunction function;
+    union {
+        bs_kernel_args args;
+        bs_cuda_product product;
+        bs_cuda_execution convolution;
+    };
+} bs_cuda_work;
+
+/* Puts work that a library does, a product or a convolution, on a stream; needs the lock. */
+bs_status bs_cuda_put(bs_cuda *cuda, CUstream stream, const bs_cuda_work *work, bs_error *err);
+/* Puts work on the stream now. */
+void bs_cuda_run(bs_cuda *cuda, const bs_cuda_work *work, bs_error *err);
+
+/* ---- convolutions (convolution.c) ---- */
+
+/* Does a convolution (see bs_cuda_convolution; the arrays have four dimensions and are packed).
+ * Returns 0 if it has not, since there is no cuDNN, or no plan for this shape. */
+int bs_cuda_convolve(bs_handler *h, int kind, const bs_array *images, const bs_array *weights,
+                     const bs_array *out, const bs_window *w);
+bs_status bs_cuda_put_convolution(bs_cuda *cuda, CUstream stream, const bs_cuda_execution *e,
+                                  bs_error *err);
+void bs_cuda_close_plans(bs_cuda *cuda);
+
+/* ---- what a handle has (handle.c, steps.c, reports.c) ---- */
+
+typedef struct bs_cuda_handle {      /* bs_handler.impl */
+    struct bs_cuda_steps *steps;     /* NULL before the first step */
+    struct bs_cuda_reports *reports; /* NULL before the first report */
+} bs_cuda_handle;
+
+/* NULL and the sticky error without memory. */
+bs_cuda_handle *bs_cuda_handle_of(bs_handler *h);
+void bs_cuda_close_handle(bs_handler *h);
+void bs_cuda_close_steps(bs_cuda *cuda, struct bs_cuda_steps *steps);
+void bs_cuda_close_reports(struct bs_cuda_reports *reports);
+
+/* Puts work on the stream, or into the step that is going on. */
+void bs_cuda_submit(bs_handler *h, const bs_cuda_work *work);
+
+void bs_cuda_begin_step(bs_handler *h);
+void bs_cuda_end_step(bs_handler *h);
+void bs_cuda_flush(bs_handler *h);
+int bs_cuda_is_in_step(const bs_handler *h);
 
 /* ---- launching (launch.c) ---- */
 
@@ -111,15 +180,16 @@ void bs_cuda_elementwise(bs_handler *h, bs_cuda_kernel kernel, unsigned outputs,
  * Returns 0 after a failure. */
 int bs_cuda_open_report(bs_handler *h, const char *op, const bs_array *ids, int64_t n, bs_launch *l,
                         long long *ticket);
+/* The word of the reports of this handle on the device; NULL before the first one. */
+void *bs_cuda_report_word(const bs_handler *h);
 /* Waits for the stream if there are open reports; the first wrong row becomes the sticky error. */
 void bs_cuda_finish(bs_handler *h);
-void bs_cuda_close_handle(bs_handler *h);
 
 /* ---- what several files of operations need ---- */
 
 /* out = (or +=) op(a) op(b), matrices. */
-void bs_cuda_product(bs_handler *h, const bs_array *a, const bs_array *b, const bs_array *out,
-                     int transa, int transb, int add);
+void bs_cuda_multiply(bs_handler *h, const bs_array *a, const bs_array *b, const bs_array *out,
+                      int transa, int transb, int add);
 /* out (cols,) = (or +=) the sums over the rows of x, or of x*y if y is not NULL. */
 void bs_cuda_sum_columns(bs_handler *h, const bs_array *x, const bs_array *y, const bs_array *out,
                          int add);

@@ -19,6 +19,14 @@ static bs_status open_library(void **out, const char *name, bs_error *err)
                 : bs_fail(err, BS_DEVICE, "the library %s cannot be loaded: %s", name, dlerror());
 }
 
+/* NULL if an optional library is not there. */
+static void *open_optional(const char *name)
+{
+    char path[1024];
+    const bs_status status = bs_host_get()->find_library(name, path, sizeof path, NULL);
+    return status == BS_OK ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
+}
+
 static bs_status find_function(void **out, void *library, const char *name, bs_error *err)
 {
     *out = dlsym(library, name);
@@ -27,15 +35,20 @@ static bs_status find_function(void **out, void *library, const char *name, bs_e
 
 static bs_status load(bs_cuda_driver *driver, bs_error *err)
 {
-    void *cuda, *nvrtc, *cublas;
+    void *cuda, *nvrtc, *cublas, *cudnn;
     BS_TRY(open_library(&cuda, "cuda", err));
     BS_TRY(open_library(&nvrtc, "nvrtc", err));
     BS_TRY(open_library(&cublas, "cublas", err));
-#define BS_FIND(library, name)     BS_TRY(find_function((void **)&driver->name, library, #name, err));
-#define BS_CUDA(name, arguments)   BS_FIND(cuda, name)
-#define BS_NVRTC(name, arguments)  BS_FIND(nvrtc, name)
-#define BS_CUBLAS(name, arguments) BS_FIND(cublas, name)
+    cudnn = open_optional("cudnn"); /* it needs the others */
+#define BS_FIND(library, name)     find_function((void **)&driver->name, library, #name, err)
+#define BS_CUDA(name, arguments)   BS_TRY(BS_FIND(cuda, name));
+#define BS_NVRTC(name, arguments)  BS_TRY(BS_FIND(nvrtc, name));
+#define BS_CUBLAS(name, arguments) BS_TRY(BS_FIND(cublas, name));
+#define BS_CUDNN(name, arguments, result)                                                          \
+    if (cudnn)                                                                                     \
+        BS_TRY(BS_FIND(cudnn, name));
 #include "handlers/cuda/driver.def"
+    driver->has_cudnn = cudnn != NULL;
     return BS_OK;
 }
 

@@ -1,20 +1,32 @@
-/* images.c - operations of kernels/images.cu. A convolution is a product of copied windows, made
- * for as many images at a time as fit into some scratch memory. */
+/* images.c - operations of kernels/images.cu. A convolution that cuDNN does not do (convolution.c)
+ * is a product of copied windows, made for as many images at a time as fit into some scratch
+ * memory. */
+#include "handlers/argmax.h"
 #include "handlers/cuda/cuda.h"
 
 enum { WINDOWS_BYTES = 64 << 20 };
 
 /* ---- shapes ---- */
 
-/* Images as rows of pixels, packed. */
-static bs_cuda_view pixels(bs_handler *h, const bs_array *images)
+/* An array as a packed matrix. */
+static bs_cuda_view packed(bs_handler *h, const bs_array *a, int64_t rows, int64_t cols)
 {
-    bs_cuda_view view = bs_cuda_matrix(h, images, bs_is_packed(images) ? 3 : 0);
-    view.matrix = bs_array_packed(
-        view.matrix.data, h->dtype, 2,
-        (const int64_t[]){bs_count(images) / images->dim[3], images->dim[3]});
+    bs_cuda_view view = bs_cuda_matrix(h, a, bs_is_packed(a) ? a->ndim - 1 : 0);
+    view.matrix = bs_array_packed(view.matrix.data, h->dtype, 2, (const int64_t[]){rows, cols});
     view.matrix = bs_with_lead(&view.matrix, 1);
     return view;
+}
+
+/* Images as rows of pixels. */
+static bs_cuda_view pixels(bs_handler *h, const bs_array *images)
+{
+    return packed(h, images, bs_count(images) / images->dim[3], images->dim[3]);
+}
+
+/* Weights of a convolution as rows of filters. */
+static bs_cuda_view filters(bs_handler *h, const bs_array *weights)
+{
+    return packed(h, weights, weights->dim[0], bs_count(weights) / weights->dim[0]);
 }
 
 static bs_launch over(const bs_array *places)
@@ -38,7 +50,7 @@ static void maxpool2d_forward_batch(bs_handler *h, bs_a_ inputs, bs_a_ outputs, 
                                     const bs_window *w)
 {
     const bs_mark mark = bs_scratch_mark(h);
-    if (bs_count(outputs) == 0)
+    if (bs_count(outputs) == 0 || !bs_can_tell_places(h, "maxpool2d_forward_batch", inputs))
         return;
     const bs_cuda_view in = pixels(h, inputs), out = pixels(h, outputs), arg = pixels(h, argmax);
     bs_launch l = over(&out.matrix);
@@ -68,7 +80,7 @@ static void max_backward(bs_handler *h, const char *op, bs_a_ argmax, bs_a_ in_d
                          bs_a_ out_deltas, const bs_window *w)
 {
     const bs_mark mark = bs_scratch_mark(h);
-    if (bs_count(in_deltas) == 0)
+    if (bs_count(in_deltas) == 0 || !bs_can_tell_places(h, op, in_deltas))
         return;
     const bs_cuda_view in = pixels(h, in_deltas), out = pixels(h, out_deltas),
                        arg = pixels(h, argmax);
@@ -161,6 +173,13 @@ static windows windows_of(bs_handler *h, const bs_array *images, const bs_array 
     return x;
 }
 
+/* How many images come at a time, from this one on. */
+static int64_t images_from(const windows *x, int64_t first)
+{
+    const int64_t left = x->images->dim[0] - first;
+    return left < x->at_a_time ? left : x->at_a_time;
+}
+
 /* Rows of a matrix that belong to images first .. first + n. */
 static bs_array rows_of(const bs_array *matrix, int64_t per_image, int64_t first, int64_t n)
 {
@@ -182,21 +201,44 @@ static bs_array move_windows(bs_handler *h, bs_cuda_kernel kernel, const windows
     return matrix;
 }
 
+/* The memory of a view in the shape of the array that it is a view of. */
+static bs_array in_shape(const bs_cuda_view *view)
+{
+    return bs_array_packed(view->matrix.data, view->matrix.dtype, view->given->ndim,
+                           view->given->dim);
+}
+
+/* One of the three is computed from the others, as `kind` says, if cuDNN can. */
+static int convolve(bs_handler *h, int kind, const bs_cuda_view *images,
+                    const bs_cuda_view *weights, const bs_cuda_view *out, const bs_window *w)
+{
+    const bs_array i = in_shape(images), f = in_shape(weights), o = in_shape(out);
+    return bs_cuda_convolve(h, kind, &i, &f, &o, w);
+}
+
+static void multiply_windows(bs_handler *h, const bs_cuda_view *in, const bs_cuda_view *weights,
+                             const bs_cuda_view *out, const bs_window *w)
+{
+    const bs_mark mark = bs_scratch_mark(h);
+    const windows x = windows_of(h, in->given, weights->given, out->given, w);
+    for (int64_t i = 0; i < x.images->dim[0] && h->error.code == BS_OK; i += x.at_a_time) {
+        const int64_t n = images_from(&x, i);
+        const bs_array terms = move_windows(h, BS_KERNEL_copy_windows, &x, &in->matrix, i, n),
+                       y = rows_of(&out->matrix, x.pixels, i, n);
+        bs_cuda_multiply(h, &terms, &weights->matrix, &y, 0, 1, 0);
+    }
+    bs_scratch_release(h, mark);
+}
+
 static void conv2d_forward_act(bs_handler *h, bs_a_ inputs, bs_a_ weights, bs_a_ bias,
                                bs_a_ outputs, int activation, const bs_window *w)
 {
     const bs_mark mark = bs_scratch_mark(h);
     if (bs_count(outputs) == 0)
         return;
-    const bs_cuda_view in = pixels(h, inputs), out = pixels(h, outputs);
-    const bs_cuda_view wv = bs_cuda_matrix(h, weights, 1);
-    const windows x = windows_of(h, inputs, weights, outputs, w);
-    for (int64_t i = 0; i < inputs->dim[0] && h->error.code == BS_OK; i += x.at_a_time) {
-        const int64_t n = inputs->dim[0] - i < x.at_a_time ? inputs->dim[0] - i : x.at_a_time;
-        const bs_array terms = move_windows(h, BS_KERNEL_copy_windows, &x, &in.matrix, i, n),
-                       y = rows_of(&out.matrix, x.pixels, i, n);
-        bs_cuda_product(h, &terms, &wv.matrix, &y, 0, 1, 0);
-    }
+    const bs_cuda_view in = pixels(h, inputs), out = pixels(h, outputs), wv = filters(h, weights);
+    if (!convolve(h, BS_CUDNN_FORWARD, &in, &wv, &out, w))
+        multiply_windows(h, &in, &wv, &out, w);
     bs_cuda_add_bias_activate(h, &out.matrix, bias, activation);
     bs_cuda_copy_back(h, &out);
     bs_scratch_release(h, mark);
@@ -208,36 +250,59 @@ static void conv2d_forward_batch(bs_handler *h, bs_a_ inputs, bs_a_ weights, bs_
     conv2d_forward_act(h, inputs, weights, bias, outputs, BS_LINEAR, w);
 }
 
+/* dweights = what windows of the inputs and deltas make of them */
+static void multiply_deltas(bs_handler *h, const bs_cuda_view *in, const bs_cuda_view *dweights,
+                            const bs_cuda_view *dout, const bs_window *w)
+{
+    const bs_mark mark = bs_scratch_mark(h);
+    const windows x = windows_of(h, in->given, dweights->given, dout->given, w);
+    for (int64_t i = 0; i < x.images->dim[0] && h->error.code == BS_OK; i += x.at_a_time) {
+        const int64_t n = images_from(&x, i);
+        const bs_array terms = move_windows(h, BS_KERNEL_copy_windows, &x, &in->matrix, i, n),
+                       dy = rows_of(&dout->matrix, x.pixels, i, n);
+        bs_cuda_multiply(h, &dy, &terms, &dweights->matrix, 1, 0, i > 0);
+    }
+    bs_scratch_release(h, mark);
+}
+
+/* din += what windows of deltas are for the images */
+static void add_deltas(bs_handler *h, const bs_cuda_view *din, const bs_cuda_view *weights,
+                       const bs_cuda_view *dout, const bs_window *w)
+{
+    const bs_mark mark = bs_scratch_mark(h);
+    const windows x = windows_of(h, din->given, weights->given, dout->given, w);
+    for (int64_t i = 0; i < x.images->dim[0] && h->error.code == BS_OK; i += x.at_a_time) {
+        const int64_t n = images_from(&x, i);
+        const bs_array dy = rows_of(&dout->matrix, x.pixels, i, n),
+                       terms = rows_of(&x.matrix, x.pixels, 0, n);
+        bs_cuda_multiply(h, &dy, &weights->matrix, &terms, 0, 0, 0);
+        move_windows(h, BS_KERNEL_add_windows, &x, &din->matrix, i, n);
+    }
+    bs_scratch_release(h, mark);
+}
+
 static void conv2d_backward_batch(bs_handler *h, bs_a_ inputs, bs_a_ weights, bs_a_ in_deltas,
                                   bs_a_ out_deltas, bs_a_ weight_deltas, bs_a_ bias_deltas,
                                   const bs_window *w)
 {
     const bs_mark mark = bs_scratch_mark(h);
-    const int64_t N = inputs->dim[0];
     if (bs_count(out_deltas) == 0 || bs_count(weights) == 0) {
         bs_fill(h, weight_deltas, 0);
         bs_fill(h, bias_deltas, 0);
         return;
     }
-    const bs_cuda_view in = pixels(h, inputs), out = pixels(h, out_deltas);
-    const bs_cuda_view wv = bs_cuda_matrix(h, weights, 1),
-                       dwv = bs_cuda_matrix(h, weight_deltas, 1);
-    const bs_cuda_view din = in_deltas->data ? pixels(h, in_deltas) : (bs_cuda_view){0};
-    const windows x = windows_of(h, inputs, weights, out_deltas, w);
-    for (int64_t i = 0; i < N && h->error.code == BS_OK; i += x.at_a_time) {
-        const int64_t n = N - i < x.at_a_time ? N - i : x.at_a_time;
-        const bs_array dy = rows_of(&out.matrix, x.pixels, i, n);
-        const bs_array terms = move_windows(h, BS_KERNEL_copy_windows, &x, &in.matrix, i, n);
-        bs_cuda_product(h, &dy, &terms, &dwv.matrix, 1, 0, i > 0);
-        if (!in_deltas->data)
-            continue;
-        bs_cuda_product(h, &dy, &wv.matrix, &terms, 0, 0, 0);
-        move_windows(h, BS_KERNEL_add_windows, &x, &din.matrix, i, n);
-    }
-    bs_cuda_sum_columns(h, &out.matrix, NULL, bias_deltas, 0);
+    const bs_cuda_view in = pixels(h, inputs), dout = pixels(h, out_deltas),
+                       dwv = filters(h, weight_deltas);
+    if (!convolve(h, BS_CUDNN_BACKWARD_FILTER, &in, &dwv, &dout, w))
+        multiply_deltas(h, &in, &dwv, &dout, w);
     bs_cuda_copy_back(h, &dwv);
-    if (in_deltas->data)
+    if (in_deltas->data) {
+        const bs_cuda_view din = pixels(h, in_deltas), wv = filters(h, weights);
+        if (!convolve(h, BS_CUDNN_BACKWARD_DATA, &din, &wv, &dout, w))
+            add_deltas(h, &din, &wv, &dout, w);
         bs_cuda_copy_back(h, &din);
+    }
+    bs_cuda_sum_columns(h, &dout.matrix, NULL, bias_deltas, 0);
     bs_scratch_release(h, mark);
 }
 

@@ -32,15 +32,14 @@ static void launch(bs_handler *h, bs_cuda_kernel kernel, const bs_launch *l, int
                    int threads)
 {
     bs_cuda *cuda = bs_cuda_of(h);
-    bs_kernel_args args = l->args;
-    CUfunction function;
-    if (h->error.code != BS_OK || blocks == 0 || bs_cuda_enter(cuda, &h->error) != BS_OK ||
-        bs_cuda_function(cuda, kernel, l->extent > LARGEST_INT_INDEX, &function, &h->error) !=
+    bs_cuda_work work = {.kind = BS_CUDA_KERNEL,
+                         .blocks = (unsigned)(blocks < MAX_BLOCKS ? blocks : MAX_BLOCKS),
+                         .threads = (unsigned)threads,
+                         .args = l->args};
+    if (h->error.code == BS_OK && blocks > 0 && bs_cuda_enter(cuda, &h->error) == BS_OK &&
+        bs_cuda_function(cuda, kernel, l->extent > LARGEST_INT_INDEX, &work.function, &h->error) ==
             BS_OK)
-        return;
-    BS_CUDA_CALL(cuda, &h->error, cuLaunchKernel, function,
-                 (unsigned)(blocks < MAX_BLOCKS ? blocks : MAX_BLOCKS), 1, 1, (unsigned)threads, 1,
-                 1, 0, cuda->stream, (void *[]){&args}, NULL);
+        bs_cuda_submit(h, &work);
 }
 
 void bs_launch_threads(bs_handler *h, bs_cuda_kernel kernel, const bs_launch *l, int64_t n)

@@ -1,8 +1,6 @@
 /* matrix.c - operations of kernels/matrix.cu, and products, which are those of cuBLAS. */
 #include "handlers/cuda/cuda.h"
 
-#include <limits.h>
-
 /* ---- a matrix and a vector ---- */
 
 static void matrix_and_vector(bs_handler *h, bs_cuda_kernel kernel, bs_a_ m, bs_a_ v, bs_a_ out)
@@ -35,58 +33,39 @@ MATRIX_AND_VECTOR(divide_mv)
 
 /* ---- products ---- */
 
-/* cuBLAS has columns where we have rows: out' = op(b)' op(a)'. */
-static void product(bs_handler *h, const bs_array *a, const bs_array *b, const bs_array *out,
-                    int transa, int transb, int add)
-{
-    bs_cuda *cuda = bs_cuda_of(h);
-    const int64_t m = out->dim[0], n = out->dim[1], k = a->dim[!transa];
-    const int ta = transa ? BS_CUBLAS_TRANSPOSE : BS_CUBLAS_NO_TRANSPOSE,
-              tb = transb ? BS_CUBLAS_TRANSPOSE : BS_CUBLAS_NO_TRANSPOSE;
-    const double one = 1, beta = add;
-    const float one_f = 1, beta_f = (float)add;
-    if (m > INT_MAX || n > INT_MAX || k > INT_MAX || a->pitch > INT_MAX || b->pitch > INT_MAX ||
-        out->pitch > INT_MAX) {
-        bs_fail(&h->error, BS_VALUE,
-                "a product with %lld x %lld x %lld numbers is too large for "
-                "cuBLAS",
-                (long long)m, (long long)k, (long long)n);
-        return;
-    }
-    if (bs_cuda_enter(cuda, &h->error) != BS_OK)
-        return;
-    pthread_mutex_lock(&cuda->lock);
-    if (h->dtype == BS_F64)
-        BS_CUDA_CALL(cuda, &h->error, cublasDgemm_v2, cuda->blas, tb, ta, (int)n, (int)m, (int)k,
-                     &one, b->data, (int)b->pitch, a->data, (int)a->pitch, &beta, out->data,
-                     (int)out->pitch);
-    else
-        BS_CUDA_CALL(cuda, &h->error, cublasSgemm_v2, cuda->blas, tb, ta, (int)n, (int)m, (int)k,
-                     &one_f, b->data, (int)b->pitch, a->data, (int)a->pitch, &beta_f, out->data,
-                     (int)out->pitch);
-    pthread_mutex_unlock(&cuda->lock);
-}
-
-void bs_cuda_product(bs_handler *h, const bs_array *a, const bs_array *b, const bs_array *out,
-                     int transa, int transb, int add)
+void bs_cuda_multiply(bs_handler *h, const bs_array *a, const bs_array *b, const bs_array *out,
+                      int transa, int transb, int add)
 {
     const bs_array am = bs_matrix(a, 1), bm = bs_matrix(b, 1), om = bs_matrix(out, 1);
-    if (bs_count(out) == 0 || h->error.code != BS_OK)
+    const bs_cuda_work work = {.kind = BS_CUDA_PRODUCT,
+                               .product = {.m = om.dim[0],
+                                           .n = om.dim[1],
+                                           .k = am.dim[!transa],
+                                           .a = am.data,
+                                           .b = bm.data,
+                                           .out = om.data,
+                                           .a_pitch = am.pitch,
+                                           .b_pitch = bm.pitch,
+                                           .out_pitch = om.pitch,
+                                           .transa = transa,
+                                           .transb = transb,
+                                           .add = add}};
+    if (bs_count(out) == 0)
         return;
-    if (am.dim[!transa] > 0)
-        product(h, &am, &bm, &om, transa, transb, add);
+    if (work.product.k > 0)
+        bs_cuda_submit(h, &work);
     else if (!add)
         bs_fill(h, out, 0);
 }
 
 static void dot_mm(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ out, int transa, int transb)
 {
-    bs_cuda_product(h, a, b, out, transa, transb, 0);
+    bs_cuda_multiply(h, a, b, out, transa, transb, 0);
 }
 
 static void dot_add_mm(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ out, int transa, int transb)
 {
-    bs_cuda_product(h, a, b, out, transa, transb, 1);
+    bs_cuda_multiply(h, a, b, out, transa, transb, 1);
 }
 
 void bs_cuda_add_bias_activate(bs_handler *h, const bs_array *y, const bs_array *bias,
@@ -103,7 +82,7 @@ void bs_cuda_add_bias_activate(bs_handler *h, const bs_array *y, const bs_array 
 
 static void linear_act(bs_handler *h, bs_a_ x, bs_a_ w, bs_a_ bias, bs_a_ y, int activation)
 {
-    bs_cuda_product(h, x, w, y, 0, 1, 0);
+    bs_cuda_multiply(h, x, w, y, 0, 1, 0);
     bs_cuda_add_bias_activate(h, y, bias, activation);
 }
 

@@ -1,7 +1,7 @@
 /* random.c - operations of kernels/random.cu: each is one draw of the handle's stream. */
-#include "handlers/cuda/cuda.h"
-
 #include <math.h>
+
+#include "handlers/cuda/cuda.h"
 
 static bs_launch draw(bs_handler *h, const bs_array *out)
 {

@@ -5,8 +5,6 @@
  * read when a pass ends. */
 #include "handlers/cuda/cuda.h"
 
-#include <string.h>
-
 enum { MAX_TICKETS = 64 };
 
 typedef struct ticket {
@@ -15,13 +13,13 @@ typedef struct ticket {
     int64_t n;
 } ticket;
 
-typedef struct cuda_handle { /* bs_handler.impl */
-    bs_block *word;          /* all bits set: nothing is wrong */
+typedef struct bs_cuda_reports {
+    bs_block *word; /* all bits set: nothing is wrong */
     int n;
     ticket ticket[MAX_TICKETS];
-} cuda_handle;
+} bs_cuda_reports;
 
-static int reset_word(bs_handler *h, const cuda_handle *own)
+static int reset_word(bs_handler *h, const bs_cuda_reports *own)
 {
     bs_cuda *cuda = bs_cuda_of(h);
     return bs_cuda_enter(cuda, &h->error) == BS_OK &&
@@ -29,38 +27,34 @@ static int reset_word(bs_handler *h, const cuda_handle *own)
                         sizeof(uint64_t), cuda->stream) == BS_OK;
 }
 
-static cuda_handle *handle_of(bs_handler *h)
+void *bs_cuda_report_word(const bs_handler *h)
 {
-    if (h->impl)
-        return h->impl;
-    cuda_handle *own = bs_alloc(sizeof *own);
+    const bs_cuda_handle *handle = h->impl;
+    return handle && handle->reports ? handle->reports->word->data : NULL;
+}
+
+void bs_cuda_close_reports(bs_cuda_reports *reports)
+{
+    if (reports)
+        bs_block_release(reports->word);
+    bs_free(reports);
+}
+
+static bs_cuda_reports *reports_of(bs_handler *h)
+{
+    bs_cuda_handle *handle = bs_cuda_handle_of(h);
+    if (!handle || handle->reports)
+        return handle ? handle->reports : NULL;
+    bs_cuda_reports *own = bs_alloc(sizeof *own);
     if (!own) {
         bs_fail(&h->error, BS_NO_MEMORY, "no memory for reports of kernels");
         return NULL;
     }
     own->word = h->device->allocate(h->device, sizeof(uint64_t), &h->error);
     if (own->word && reset_word(h, own))
-        return h->impl = own;
-    bs_block_release(own->word);
-    bs_free(own);
+        return handle->reports = own;
+    bs_cuda_close_reports(own);
     return NULL;
-}
-
-int bs_cuda_open_report(bs_handler *h, const char *op, const bs_array *ids, int64_t n, bs_launch *l,
-                        long long *number)
-{
-    cuda_handle *own = h->error.code == BS_OK ? handle_of(h) : NULL;
-    if (own && own->n == MAX_TICKETS)
-        bs_cuda_finish(h);
-    if (!own || h->error.code != BS_OK)
-        return 0;
-    *number = own->n;
-    l->args.array[BS_KERNEL_ARRAYS - 1].at = own->word->data;
-    own->ticket[own->n] = (ticket){.op = op, .layer = h->running, .n = n};
-    if (ids)
-        own->ticket[own->n].ids = *ids;
-    own->n++;
-    return 1;
 }
 
 /* The id in a row, as a double; ids are a vector or a column. */
@@ -91,12 +85,11 @@ static void report(bs_handler *h, const ticket *t, int64_t row)
         h->error = err;
 }
 
-void bs_cuda_finish(bs_handler *h)
+static void read_reports(bs_handler *h, bs_cuda_reports *own)
 {
     bs_cuda *cuda = bs_cuda_of(h);
-    cuda_handle *own = h->impl;
     uint64_t word = UINT64_MAX;
-    if (!own || own->n == 0)
+    if (own->n == 0)
         return;
     own->n = 0;
     if (bs_cuda_enter(cuda, &h->error) != BS_OK ||
@@ -109,10 +102,28 @@ void bs_cuda_finish(bs_handler *h)
     reset_word(h, own);
 }
 
-void bs_cuda_close_handle(bs_handler *h)
+void bs_cuda_finish(bs_handler *h)
 {
-    cuda_handle *own = h->impl;
-    if (own)
-        bs_block_release(own->word);
-    bs_free(own);
+    const bs_cuda_handle *handle = h->impl;
+    if (handle && handle->reports && !bs_cuda_is_in_step(h))
+        read_reports(h, handle->reports);
+}
+
+int bs_cuda_open_report(bs_handler *h, const char *op, const bs_array *ids, int64_t n, bs_launch *l,
+                        long long *number)
+{
+    bs_cuda_reports *own = h->error.code == BS_OK ? reports_of(h) : NULL;
+    if (own && own->n == MAX_TICKETS) {
+        bs_cuda_flush(h);
+        read_reports(h, own);
+    }
+    if (!own || h->error.code != BS_OK)
+        return 0;
+    *number = own->n;
+    l->args.array[BS_KERNEL_ARRAYS - 1].at = own->word->data;
+    own->ticket[own->n] = (ticket){.op = op, .layer = h->running, .n = n};
+    if (ids)
+        own->ticket[own->n].ids = *ids;
+    own->n++;
+    return 1;
 }

@@ -1,16 +1,19 @@
 /* abi_check.c - compiles if what driver.h and driver.def say about NVIDIA's libraries is what its
- * headers say. */
+ * headers say. cuDNN has a check of its own, since it may be missing. */
 
 /* Ours, under other names, where a header has another definition. */
-#define CUresult           our_CUresult
-#define CUdevice           our_CUdevice
-#define CUdevice_attribute our_CUdevice_attribute
-#define nvrtcResult        our_nvrtcResult
-#define cublasStatus_t     our_cublasStatus_t
-#define cublasOperation_t  our_cublasOperation_t
-#define cublasMath_t       our_cublasMath_t
-#define CUDA_MEMCPY2D_st   our_CUDA_MEMCPY2D_st
-#define CUDA_MEMCPY2D      our_CUDA_MEMCPY2D
+#define CUresult                      our_CUresult
+#define CUdevice                      our_CUdevice
+#define CUdevice_attribute            our_CUdevice_attribute
+#define nvrtcResult                   our_nvrtcResult
+#define cublasStatus_t                our_cublasStatus_t
+#define cublasOperation_t             our_cublasOperation_t
+#define cublasMath_t                  our_cublasMath_t
+#define CUDA_MEMCPY2D_st              our_CUDA_MEMCPY2D_st
+#define CUDA_MEMCPY2D                 our_CUDA_MEMCPY2D
+#define CUstreamCaptureMode           our_CUstreamCaptureMode
+#define CUDA_KERNEL_NODE_PARAMS_v2_st our_CUDA_KERNEL_NODE_PARAMS_v2_st
+#define CUDA_KERNEL_NODE_PARAMS       our_CUDA_KERNEL_NODE_PARAMS
 #include "handlers/cuda/driver.h"
 #undef CUresult
 #undef CUdevice
@@ -21,6 +24,9 @@
 #undef cublasMath_t
 #undef CUDA_MEMCPY2D_st
 #undef CUDA_MEMCPY2D
+#undef CUstreamCaptureMode
+#undef CUDA_KERNEL_NODE_PARAMS_v2_st
+#undef CUDA_KERNEL_NODE_PARAMS
 
 #include <cuda.h>
 #include <nvrtc.h>
@@ -33,6 +39,7 @@
 #define BS_CUDA(name, arguments)   SAME(name, CUresult, arguments)
 #define BS_NVRTC(name, arguments)  SAME(name, nvrtcResult, arguments)
 #define BS_CUBLAS(name, arguments) SAME(name, cublasStatus_t, arguments)
+#define BS_CUDNN(name, arguments, result)
 #include "handlers/cuda/driver.def"
 
 /* ---- types ---- */
@@ -46,23 +53,37 @@ SAME_SIZE(cublasStatus_t)
 SAME_SIZE(cublasOperation_t)
 SAME_SIZE(cublasMath_t)
 SAME_SIZE(CUDA_MEMCPY2D)
+SAME_SIZE(CUstreamCaptureMode)
+SAME_SIZE(CUDA_KERNEL_NODE_PARAMS)
 
-#define SAME_PLACE(field)                                                                          \
-    _Static_assert(offsetof(our_CUDA_MEMCPY2D, field) == offsetof(CUDA_MEMCPY2D, field), #field);
-SAME_PLACE(srcXInBytes)
-SAME_PLACE(srcY)
-SAME_PLACE(srcMemoryType)
-SAME_PLACE(srcHost)
-SAME_PLACE(srcDevice)
-SAME_PLACE(srcPitch)
-SAME_PLACE(dstXInBytes)
-SAME_PLACE(dstY)
-SAME_PLACE(dstMemoryType)
-SAME_PLACE(dstHost)
-SAME_PLACE(dstDevice)
-SAME_PLACE(dstPitch)
-SAME_PLACE(WidthInBytes)
-SAME_PLACE(Height)
+#define SAME_PLACE(type, field)                                                                    \
+    _Static_assert(offsetof(our_##type, field) == offsetof(type, field), #field);
+SAME_PLACE(CUDA_MEMCPY2D, srcXInBytes)
+SAME_PLACE(CUDA_MEMCPY2D, srcY)
+SAME_PLACE(CUDA_MEMCPY2D, srcMemoryType)
+SAME_PLACE(CUDA_MEMCPY2D, srcHost)
+SAME_PLACE(CUDA_MEMCPY2D, srcDevice)
+SAME_PLACE(CUDA_MEMCPY2D, srcPitch)
+SAME_PLACE(CUDA_MEMCPY2D, dstXInBytes)
+SAME_PLACE(CUDA_MEMCPY2D, dstY)
+SAME_PLACE(CUDA_MEMCPY2D, dstMemoryType)
+SAME_PLACE(CUDA_MEMCPY2D, dstHost)
+SAME_PLACE(CUDA_MEMCPY2D, dstDevice)
+SAME_PLACE(CUDA_MEMCPY2D, dstPitch)
+SAME_PLACE(CUDA_MEMCPY2D, WidthInBytes)
+SAME_PLACE(CUDA_MEMCPY2D, Height)
+SAME_PLACE(CUDA_KERNEL_NODE_PARAMS, func)
+SAME_PLACE(CUDA_KERNEL_NODE_PARAMS, gridDimX)
+SAME_PLACE(CUDA_KERNEL_NODE_PARAMS, gridDimY)
+SAME_PLACE(CUDA_KERNEL_NODE_PARAMS, gridDimZ)
+SAME_PLACE(CUDA_KERNEL_NODE_PARAMS, blockDimX)
+SAME_PLACE(CUDA_KERNEL_NODE_PARAMS, blockDimY)
+SAME_PLACE(CUDA_KERNEL_NODE_PARAMS, blockDimZ)
+SAME_PLACE(CUDA_KERNEL_NODE_PARAMS, sharedMemBytes)
+SAME_PLACE(CUDA_KERNEL_NODE_PARAMS, kernelParams)
+SAME_PLACE(CUDA_KERNEL_NODE_PARAMS, extra)
+SAME_PLACE(CUDA_KERNEL_NODE_PARAMS, kern)
+SAME_PLACE(CUDA_KERNEL_NODE_PARAMS, ctx)
 
 /* ---- constants ---- */
 
@@ -71,6 +92,8 @@ EQUAL(BS_CU_MULTIPROCESSOR_COUNT, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)
 EQUAL(BS_CU_CAPABILITY_MAJOR, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)
 EQUAL(BS_CU_CAPABILITY_MINOR, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)
 EQUAL(BS_CU_OUT_OF_MEMORY, CUDA_ERROR_OUT_OF_MEMORY)
+EQUAL(BS_CU_CAPTURE_THREAD_LOCAL, CU_STREAM_CAPTURE_MODE_THREAD_LOCAL)
+EQUAL(BS_CU_NON_BLOCKING, CU_STREAM_NON_BLOCKING)
 EQUAL(BS_CU_HOST, CU_MEMORYTYPE_HOST)
 EQUAL(BS_CU_DEVICE, CU_MEMORYTYPE_DEVICE)
 EQUAL(BS_CUBLAS_NO_TRANSPOSE, CUBLAS_OP_N)

@@ -1,20 +1,35 @@
 /* steppers.cu - updates of parameters, each in one pass over flat vectors. Arrays and numbers are
- * those of the operation, in its order. */
+ * those of the operation, in its order. The last array is the word of ids.cu (or no memory): data
+ * that a kernel has found wrong leads to no update. */
 #define VECTOR(k) AT(k, row, col)
 
-AT_EACH_PLACE(sgd_step, {
+DEVICE int data_is_wrong(const bs_kernel_args *args)
+{
+    const long_word *lowest = (const long_word *)args->array[BS_KERNEL_ARRAYS - 1].at;
+    return lowest && *lowest != ~0ull;
+}
+
+/* At each place of the vectors, unless data is wrong. */
+#define UPDATE(name, ...)                                                                          \
+    AT_EACH_PLACE(name, {                                                                          \
+        if (data_is_wrong(&args))                                                                  \
+            return;                                                                                \
+        __VA_ARGS__                                                                                \
+    })
+
+UPDATE(sgd_step, {
     const real update = -NUMBER(0) * VECTOR(0);
     VECTOR(1) = update;
     VECTOR(2) += update;
 })
 
-AT_EACH_PLACE(momentum_step, {
+UPDATE(momentum_step, {
     const real v = NUMBER(1) * VECTOR(1) - NUMBER(0) * VECTOR(0);
     VECTOR(1) = v;
     VECTOR(2) += v;
 })
 
-AT_EACH_PLACE(rmsprop_step, {
+UPDATE(rmsprop_step, {
     const real rate = NUMBER(0), decay = NUMBER(1), epsilon = NUMBER(2), momentum = NUMBER(3);
     const real g = VECTOR(0), s = decay * VECTOR(1) + (1 - decay) * g * g;
     const real v = momentum * VECTOR(2) - rate * g / (FN(sqrt)(s) + epsilon);
@@ -23,7 +38,7 @@ AT_EACH_PLACE(rmsprop_step, {
     VECTOR(3) += v;
 })
 
-AT_EACH_PLACE(adam_step, {
+UPDATE(adam_step, {
     const real rate = NUMBER(0), beta1 = NUMBER(1), beta2 = NUMBER(2), epsilon = NUMBER(3);
     const real g = VECTOR(0), m = beta1 * VECTOR(1) + (1 - beta1) * g,
                v = beta2 * VECTOR(2) + (1 - beta2) * g * g;
@@ -32,13 +47,13 @@ AT_EACH_PLACE(adam_step, {
     VECTOR(3) -= rate * (m / NUMBER(4)) / (FN(sqrt)(v / NUMBER(5)) + epsilon);
 })
 
-AT_EACH_PLACE(adagrad_step, {
+UPDATE(adagrad_step, {
     const real g = VECTOR(0), s = VECTOR(1) + g * g;
     VECTOR(1) = s;
     VECTOR(2) -= NUMBER(0) * g / (FN(sqrt)(s) + NUMBER(1));
 })
 
-AT_EACH_PLACE(adadelta_step, {
+UPDATE(adadelta_step, {
     const real rate = NUMBER(0), decay = NUMBER(1), epsilon = NUMBER(2);
     const real g = VECTOR(0), s = decay * VECTOR(1) + (1 - decay) * g * g;
     const real u = FN(sqrt)(VECTOR(2) + epsilon) / FN(sqrt)(s + epsilon) * g;

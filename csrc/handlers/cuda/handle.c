@@ -1,0 +1,19 @@
+/* handle.c - what a handle of a GPU carries. */
+#include "handlers/cuda/cuda.h"
+
+bs_cuda_handle *bs_cuda_handle_of(bs_handler *h)
+{
+    if (!h->impl && !(h->impl = bs_alloc(sizeof(bs_cuda_handle))))
+        bs_fail(&h->error, BS_NO_MEMORY, "no memory for a handle of a GPU");
+    return h->impl;
+}
+
+void bs_cuda_close_handle(bs_handler *h)
+{
+    bs_cuda_handle *handle = h->impl;
+    if (!handle)
+        return;
+    bs_cuda_close_steps(h->device->memory->impl, handle->steps);
+    bs_cuda_close_reports(handle->reports);
+    bs_free(handle);
+}
