@@ -75,8 +75,8 @@ def run(code, *paths, **variables):
            if not key.startswith(('BRAINSTORM_', 'CUDA_', 'LD_'))}
     env['PYTHONPATH'] = os.pathsep.join(map(str, [*paths, ROOT]))
     env.update({key: str(value) for key, value in variables.items()})
-    done = subprocess.run([sys.executable, '-c', OTHER_NAMES + code], env=env, capture_output=True, text=True,
-                          timeout=60)
+    done = subprocess.run([sys.executable, '-c', OTHER_NAMES + code], env=env, timeout=60,
+                          capture_output=True, text=True)
     return done.returncode, (done.stdout + done.stderr).strip()
 
 
@@ -95,8 +95,9 @@ def open_handler(*paths, arguments='', **variables):
 # ---- where libraries are ----
 
 @pytest.mark.parametrize('version, folders, expected', [
-    (13000, CUDA_13, CUDA_13 * 2), (13010, CUDA_12, CUDA_12), (13000, CUDA_12 + CUDA_13, CUDA_13 * 2),
-    (12040, CUDA_12, CUDA_12), (12080, CUDA_12 + CUDA_13, CUDA_12)])
+    (13000, CUDA_13, CUDA_13 * 2), (13010, CUDA_12, CUDA_12),
+    (13000, CUDA_12 + CUDA_13, CUDA_13 * 2), (12040, CUDA_12, CUDA_12),
+    (12080, CUDA_12 + CUDA_13, CUDA_12)])
 def test_wheels(driver, wheels, version, folders, expected):
     """The newest that the driver can run."""
     site = wheels(folders)
@@ -115,7 +116,7 @@ def test_nothing_is_there(driver):
 
 @pytest.mark.parametrize('version, text', [
     (12040, 'libnvrtc was not found: the NVIDIA driver here is for CUDA 12.4, which needs '
-            'pip install brainstorm[pycuda12] or an update to 580 or later (looked for '),
+            'pip install brainstorm[pycuda12] or an update to 580 or later (looked '),
     (11080, 'libnvrtc was not found: the NVIDIA driver here is for CUDA 11.8, which is too old: '
             'update it to 525 or later (looked for nothing)')])
 def test_the_driver_is_too_old_for_the_wheels(driver, wheels, version, text):

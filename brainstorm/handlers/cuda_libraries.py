@@ -85,7 +85,8 @@ def _hint(name):
         return "pip install brainstorm[pycuda]"
     driver = f"the NVIDIA driver here is for CUDA {version // 1000}.{version % 1000 // 10}"
     if version >= 12000:
-        return f"{driver}, which needs pip install brainstorm[pycuda12] or an update to 580 or later"
+        return (f"{driver}, which needs pip install brainstorm[pycuda12] "
+                "or an update to 580 or later")
     return f"{driver}, which is too old: update it to 525 or later"
 
 
