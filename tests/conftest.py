@@ -1,5 +1,6 @@
 """Fixtures for the whole suite."""
 
+import ctypes
 import os
 import shutil
 import subprocess
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from brainstorm import _core
+from cuda_double import Double
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -63,3 +65,15 @@ def gpu(request):
     for library in ('CUDA', 'NVRTC', 'CUBLAS', 'CUDNN'):
         os.environ[f'BRAINSTORM_LIB_{library}'] = double
     os.environ['BRAINSTORM_CACHE_DIR'] = str(folder)
+
+
+@pytest.fixture
+def double(gpu):
+    """What tests ask of the double beyond what a GPU can do; no failures stay behind."""
+    path = os.environ.get('BRAINSTORM_LIB_CUDA')
+    if not path or not hasattr(ctypes.CDLL(path), 'double_fail_at'):
+        pytest.skip('needs the double of a GPU')
+    double = Double(path)
+    yield double
+    double.library.double_fail_at(0, 0)
+    double.close()

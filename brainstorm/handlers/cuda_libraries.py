@@ -1,5 +1,5 @@
-"""Where NVIDIA's libraries are: in wheels of pip, in conda, where the system's loader finds them,
-or in a CUDA toolkit."""
+"""Where NVIDIA's libraries are: in wheels of pip, in conda, in a CUDA toolkit, or where the
+system's loader finds them."""
 
 import glob
 import os
@@ -17,12 +17,6 @@ LIBRARIES = {
     # without it, convolutions are products of copied windows
     'cudnn': (('nvidia/cudnn/lib',), ('libcudnn_graph.so.9', 'libcudnn.so.9'), ()),
 }
-_OLDEST_DRIVER = 13000  # of CUDA 13; version 12 works with all drivers that have what we need
-_HINTS = {
-    'cuda': "the NVIDIA driver is not installed, or there is no GPU",
-    'nvrtc': "pip install brainstorm[pycuda], or brainstorm[pycuda12] for a driver before 580",
-}
-_HINTS['cublas'] = _HINTS['cudnn'] = _HINTS['nvrtc']
 
 _kept = []  # libraries stay open
 
@@ -37,44 +31,63 @@ def find_library(name: str) -> str:
         name: 'cuda', 'nvrtc', 'cublas' or 'cudnn'.
 
     Raises:
-        ImportError: it is nowhere; the message says where it was looked for and how to install it.
+        ImportError: it is nowhere; the message says how to install it and where it was looked for.
     """
-    chosen = os.environ.get('BRAINSTORM_LIB_' + name.upper())
-    if chosen:
-        return chosen
-    for file in _file_names(name):
-        if _opens(file, os.RTLD_NOLOAD):
-            return file
-    tried = []
-    for folder in _folders(name):
-        for file in _file_names(name):
-            path = os.path.join(folder, file)
-            if os.path.exists(path) and _open_with_needs(name, folder, path):
-                return path
-            tried.append(path)
-    for file in _file_names(name):
-        if _opens(file, 0):
-            return file
-        tried.append(file)
-    raise ImportError(f"lib{name} was not found: {_HINTS[name]} (looked for {', '.join(tried)})")
-
-
-def report() -> dict[str, str]:
-    """{library: where it is, or why not}."""
-    found = {}
-    for name in LIBRARIES:
-        try:
-            found[name] = find_library(name)
-        except ImportError as error:
-            found[name] = f'not found: {_HINTS[name]}' if 'looked for' in str(error) else str(error)
+    found, tried = _find(name)
+    if not found:
+        raise ImportError(f"lib{name} was not found: {_hint(name)} "
+                          f"(looked for {', '.join(tried) or 'nothing'})")
     return found
 
 
+def report() -> dict[str, str]:
+    """{library: where it is, or how to install it}."""
+    return {name: _find(name)[0] or f'not found: {_hint(name)}' for name in LIBRARIES}
+
+
+def _find(name):
+    """(what find_library returns, or None; where it has looked in vain)."""
+    chosen = os.environ.get('BRAINSTORM_LIB_' + name.upper())
+    if chosen:
+        return chosen, []
+    files = _file_names(name)
+    for file in files:
+        if _opens(file, os.RTLD_NOLOAD):
+            return file, []
+    tried = []
+    for folder in _folders(name):
+        for file in files:
+            path = os.path.join(folder, file)
+            if os.path.exists(path) and _open_with_needs(name, folder, path):
+                return path, tried
+            tried.append(path)
+    for file in files:
+        if _opens(file, 0):
+            return file, tried
+        tried.append(file)
+    return None, tried
+
+
 def _file_names(name):
+    """Those of versions of CUDA that the driver can run; cuDNN has versions of its own."""
     files = LIBRARIES[name][1]
-    if name != 'cuda' and _driver_version() < _OLDEST_DRIVER:
-        files = tuple(file for file in files if not file.endswith('.13'))
-    return files
+    if name in ('cuda', 'cudnn'):
+        return files
+    version = _driver_version()
+    return [file for file in files if 1000 * int(file.rpartition('.')[2]) <= version]
+
+
+def _hint(name):
+    version = _driver_version()
+    if name == 'cuda':
+        return "the NVIDIA driver is not installed, or there is no GPU"
+    if version >= 13000:
+        return "pip install brainstorm[pycuda]"
+    driver = f"the NVIDIA driver here is for CUDA {version // 1000}.{version % 1000 // 10}"
+    if version >= 12000:
+        return (f"{driver}, which needs pip install brainstorm[pycuda12] "
+                "or an update to 580 or later")
+    return f"{driver}, which is too old: update it to 525 or later"
 
 
 def _folders(name):
@@ -86,7 +99,7 @@ def _folders(name):
     if os.path.isdir(os.path.join(sys.prefix, 'conda-meta')):
         yield os.path.join(sys.prefix, 'lib')
     for variable in ('CUDA_HOME', 'CUDA_PATH'):
-        if variable in os.environ:
+        if os.environ.get(variable):
             yield from (os.path.join(os.environ[variable], lib) for lib in ('lib64', 'lib'))
 
 
@@ -109,9 +122,9 @@ def _open_with_needs(name, folder, path):
 
 
 def _driver_version():
-    """13000 for a driver of CUDA 13.0; the newest if it does not say."""
+    """13000 for a driver of CUDA 13.0; the newest that we know if it does not say."""
     import ctypes
-    version = ctypes.c_int(_OLDEST_DRIVER)
+    version = ctypes.c_int(13000)
     try:
         library = os.environ.get('BRAINSTORM_LIB_CUDA') or LIBRARIES['cuda'][1][0]
         ctypes.CDLL(library).cuDriverGetVersion(ctypes.byref(version))

@@ -22,8 +22,9 @@ def keep(key: str, data: bytes) -> None:
             with os.fdopen(handle, 'wb') as file:
                 file.write(_MAGIC + hashlib.sha256(data).digest() + data)
             os.replace(draft, _path(key))
-        except OSError:
+        except BaseException:
             os.unlink(draft)
+            raise
     except OSError:
         pass  # a read-only home or a full disk
 

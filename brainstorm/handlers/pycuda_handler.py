@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from brainstorm import _core
-from brainstorm.checks import check_type
+from brainstorm.checks import check_number, check_type
 from brainstorm.handlers import cuda_libraries, kernel_cache
 from brainstorm.handlers.base_handler import Handler
 from brainstorm.randomness import RandomState, global_rnd
@@ -49,11 +49,10 @@ class PyCudaHandler(_core.Handler, Handler):
 
     def __init__(self, dtype: DTypeLike = np.float32, seed: int | None = None, device: int = 0,
                  tf32: bool = False):
-        check_type('PyCudaHandler', 'device', device, int)
-        check_type('PyCudaHandler', 'tf32', tf32, bool)
-        self.device, self.tf32 = device, tf32
+        self.device = check_number('PyCudaHandler', 'device', device, 0, 2**31 - 1, integer=True)
+        self.tf32 = check_type('PyCudaHandler', 'tf32', tf32, bool)
         self._rnd = global_rnd.create_random_state(seed)
-        super().__init__('cuda', dtype, self._rnd.stream, device, tf32)
+        super().__init__('cuda', dtype, self._rnd.stream, self.device, tf32)
 
     @property
     def EMPTY(self):
@@ -77,11 +76,12 @@ class PyCudaHandler(_core.Handler, Handler):
         """A GpuArray on the memory of an array of another library, without a copy.
 
         Args:
-            array: float32 or float64 on this GPU; anything with `__cuda_array_interface__`, like
-                arrays of CuPy, Numba and JAX and tensors of PyTorch.
+            array: float32 or float64 on this GPU; anything with `__cuda_array_interface__` or
+                `__dlpack__`, like arrays of CuPy, Numba and JAX and tensors of PyTorch.
 
         Raises:
             TypeError: it is no such array.
+            ValueError: it lives elsewhere, or what it tells of its memory makes no sense.
         """
         return self.wrap_array(array)
 

@@ -277,10 +277,10 @@ static const bs_ops entries = {
 
 /* ---- the device ---- */
 
-static bs_block *allocate(bs_device *device, size_t bytes)
+static bs_block *allocate(bs_device *device, size_t bytes, bs_error *err)
 {
     bs_device *inner = inner_of(device);
-    return inner->allocate(inner, bytes);
+    return inner->allocate(inner, bytes, err);
 }
 
 static bs_status write_array(bs_device *device, const bs_array *array, const void *host,

@@ -146,9 +146,11 @@ static int add_chunk(bs_handler *h, size_t bytes)
         size += h->scratch.chunk[i]->bytes;
     if (size < bytes)
         size = bytes;
-    if (h->scratch.n_chunks == MAX_CHUNKS)
+    if (h->scratch.n_chunks == MAX_CHUNKS) {
+        bs_fail(&h->error, BS_NO_MEMORY, "too many pieces");
         return 0;
-    bs_block *block = h->device->allocate(h->device, size);
+    }
+    bs_block *block = h->device->allocate(h->device, size, &h->error);
     if (!block)
         return 0;
     h->scratch.chunk[h->scratch.n_chunks++] = block;
@@ -164,8 +166,12 @@ void *bs_scratch_take(bs_handler *h, size_t bytes)
         chunk++;
         used = 0;
     }
-    if (rounded < bytes || (chunk == h->scratch.n_chunks && !add_chunk(h, rounded))) {
-        bs_fail(&h->error, BS_NO_MEMORY, "no memory for %zu bytes of scratch", bytes);
+    if (rounded < bytes) {
+        bs_fail(&h->error, BS_NO_MEMORY, "no memory is as large as %zu bytes", bytes);
+        return NULL;
+    }
+    if (chunk == h->scratch.n_chunks && !add_chunk(h, rounded)) {
+        bs_error_prefix(&h->error, "no memory for %zu bytes of scratch", bytes);
         return NULL;
     }
     h->scratch.current = chunk;

@@ -108,8 +108,9 @@ struct bs_device {
     int64_t references;
     void *impl;               /* the handler's own */
     struct bs_device *memory; /* whose memory its arrays lie in: itself, or the one that it wraps */
-    /* Zeroed memory with one reference on a 64-byte boundary; NULL if there is none. */
-    bs_block *(*allocate)(bs_device *device, size_t bytes);
+    /* Zeroed memory with one reference on a 64-byte boundary; NULL and the reason if there is none.
+     */
+    bs_block *(*allocate)(bs_device *device, size_t bytes, bs_error *err);
     /* Copies between an array of the device and a packed host array of the same shape and dtype. */
     bs_status (*write)(bs_device *device, const bs_array *array, const void *host, bs_error *err);
     bs_status (*read)(bs_device *device, const bs_array *array, void *host, bs_error *err);
@@ -125,6 +126,9 @@ struct bs_device {
     void (*end_step)(bs_handler *h);
     void (*flush)(bs_handler *h);
     void (*close_handle)(bs_handler *h);
+    /* Waits for the work that others have put on a stream of theirs. For devices with memory of
+     * their own. */
+    bs_status (*wait_for_stream)(bs_device *device, void *stream, bs_error *err);
 };
 
 /* Opens the handler called `name` with one reference, or fails: BS_KEY (no such handler), BS_DEVICE

@@ -75,10 +75,11 @@ static bs_status measure(const bs_buffers *b, bs_dtype dtype, int64_t T, int64_t
 
 static bs_status new_block(bs_device *device, size_t bytes, bs_block **out, bs_error *err)
 {
-    *out = device->allocate(device, bytes);
+    bs_error why = {0};
+    *out = device->allocate(device, bytes, &why);
     return *out ? BS_OK
-                : bs_fail(err, BS_NO_MEMORY, "no memory for %.1f MB of buffers",
-                          (double)bytes / 1e6);
+                : bs_fail(err, why.code, "no memory for %.1f MB of buffers: %s",
+                          (double)bytes / 1e6, why.text);
 }
 
 /* Replaces *block by a new one if it exists (or `must`) and is smaller than needed; *fresh says

@@ -150,7 +150,8 @@ static int open_numpy(bs_argument *argument, bs_array *array, PyObject *value, b
     return 0;
 }
 
-/* A GpuArray of the dtype that the engine can express, or a packed copy of anything else. */
+/* A GpuArray of this device and dtype that the engine can express, or a packed copy of anything
+ * else. So is an array of another handler, whose work on it nobody waits for otherwise. */
 static int open_gpu(bs_argument *argument, bs_array *array, PyObject *value, bs_device *device,
                     bs_arg_kind kind, const char *op, const char *name)
 {
@@ -171,17 +172,22 @@ static int open_gpu(bs_argument *argument, bs_array *array, PyObject *value, bs_
                    : -1;
     }
     const gpu_array *given = (gpu_array *)value;
+    if (kind != BS_ARG_IN && given->read_only) {
+        PyErr_Format(PyExc_ValueError, "%s: '%s' is read-only", op, name);
+        return -1;
+    }
     if (given->device->memory->type != device->memory->type ||
         given->device->options.number != device->options.number) {
         PyErr_Format(PyExc_ValueError, "%s: '%s' lives on another device", op, name);
         return -1;
     }
     argument->given = Py_NewRef(value);
-    if (given->dtype == device->dtype && bs_gpu_array_express(given, array)) {
+    if (given->device->memory == device->memory && given->dtype == device->dtype &&
+        bs_gpu_array_express(given, array)) {
         argument->used = Py_NewRef(value);
         return 0;
     }
-    argument->used = (PyObject *)bs_gpu_array_packed(given, device->dtype);
+    argument->used = (PyObject *)bs_gpu_array_packed(given, device, device->dtype);
     argument->writes = kind != BS_ARG_IN;
     return argument->used ? bs_gpu_array_express((gpu_array *)argument->used, array) - 1 : -1;
 }

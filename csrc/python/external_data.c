@@ -106,8 +106,7 @@ static PyObject *numbers(PyObject *value, const char *name, bs_device *device)
 {
     if (device->type->host_memory || !PyObject_HasAttrString(value, "__cuda_array_interface__"))
         return host_numbers(value, name);
-    return bs_is_gpu_array(value) ? Py_NewRef(value)
-                                  : (PyObject *)bs_gpu_array_from_interface(value, device);
+    return bs_is_gpu_array(value) ? Py_NewRef(value) : (PyObject *)bs_gpu_array_from(value, device);
 }
 
 static int take_shape(item *it)

@@ -6,16 +6,17 @@
 
 /* ---- operands ---- */
 
-/* An operand as an array of the device, packed and in its dtype where it is not so anyhow. */
+/* An operand as an array of the device of `like` that the engine can express, in its dtype. */
 static gpu_array *operand(PyObject *value, const gpu_array *like)
 {
     bs_array unused;
     const bs_dtype dtype = like->device->dtype;
     if (bs_is_gpu_array(value)) {
         const gpu_array *a = (gpu_array *)value;
-        if (a->dtype == dtype && bs_gpu_array_express(a, &unused))
+        if (a->device->memory == like->device->memory && a->dtype == dtype &&
+            bs_gpu_array_express(a, &unused))
             return (gpu_array *)Py_NewRef(value);
-        return bs_gpu_array_packed(a, dtype);
+        return bs_gpu_array_packed(a, like->device, dtype);
     }
     gpu_array *out = bs_gpu_array_new(like->device, dtype, like->ndim, like->dim); /* broadcast */
     if (out && bs_gpu_array_set(out, value) < 0)
@@ -49,20 +50,20 @@ static int run(binary *op, const gpu_array *a, const gpu_array *b, const gpu_arr
     return h.error.code == BS_OK ? 0 : (bs_raise(&h.error), -1);
 }
 
-/* left op right into a new array, or into `into`. */
+/* left op right into a new array, or into `into`, which is `left`. */
 static PyObject *calculate(PyObject *left, PyObject *right, binary *op, const char *name,
                            gpu_array *into)
 {
     if (!is_operand(left) || !is_operand(right))
         Py_RETURN_NOTIMPLEMENTED;
     const gpu_array *like = (gpu_array *)(bs_is_gpu_array(left) ? left : right);
+    if (into && bs_gpu_array_require_writable(into) < 0)
+        return NULL;
     gpu_array *a = operand(left, like), *b = a ? operand(right, like) : NULL, *out = NULL;
-    if (b && (a->device->memory->type != b->device->memory->type ||
-              a->device->options.number != b->device->options.number))
-        PyErr_Format(PyExc_ValueError, "%s: arrays of different devices", name);
-    else if (b && bs_gpu_array_require_shape(a, b, name) == 0)
-        out = into && into == a ? (gpu_array *)Py_NewRef((PyObject *)a)
-                                : bs_gpu_array_new(a->device, a->device->dtype, a->ndim, a->dim);
+    if (b && bs_gpu_array_require_shape(a, b, name) == 0)
+        out = into && into == a && !bs_gpu_arrays_overlap(a, b)
+                  ? (gpu_array *)Py_NewRef((PyObject *)a)
+                  : bs_gpu_array_new(a->device, a->device->dtype, a->ndim, a->dim);
     if (out && run(op, a, b, out) < 0)
         Py_CLEAR(out);
     if (out && into && into != out && bs_gpu_array_set(into, (PyObject *)out) < 0)
@@ -117,7 +118,7 @@ static PyObject *negative(PyObject *self)
 static PyObject *positive(PyObject *self)
 {
     const gpu_array *a = (gpu_array *)self;
-    return (PyObject *)bs_gpu_array_packed(a, a->dtype);
+    return (PyObject *)bs_gpu_array_packed(a, a->device, a->dtype);
 }
 
 static PyObject *magnitude(PyObject *self)
@@ -125,20 +126,9 @@ static PyObject *magnitude(PyObject *self)
     return calculate(self, self, absolute, "abs", NULL);
 }
 
-/* Square and square root on the device, other powers by NumPy. */
-static PyObject *power(PyObject *base, PyObject *exponent, PyObject *modulo)
+/* Powers that the device has no operation for, by NumPy. */
+static gpu_array *power_on_host(const gpu_array *a, PyObject *exponent)
 {
-    if (modulo != Py_None || !bs_is_gpu_array(base) || !PyNumber_Check(exponent) ||
-        PySequence_Check(exponent) || bs_is_gpu_array(exponent))
-        Py_RETURN_NOTIMPLEMENTED;
-    const double e = PyFloat_AsDouble(exponent);
-    if (e == -1.0 && PyErr_Occurred())
-        return NULL;
-    if (e == 0.5)
-        return calculate(base, base, square_root, "**", NULL);
-    if (e == 2.0)
-        return calculate(base, base, bs_mult_tt, "**", NULL);
-    const gpu_array *a = (gpu_array *)base;
     PyObject *host = bs_gpu_array_get(a);
     PyObject *powers = host ? PyNumber_Power(host, exponent, Py_None) : NULL;
     gpu_array *out = powers ? bs_gpu_array_new(a->device, a->device->dtype, a->ndim, a->dim) : NULL;
@@ -146,7 +136,37 @@ static PyObject *power(PyObject *base, PyObject *exponent, PyObject *modulo)
         Py_CLEAR(out);
     Py_XDECREF(powers);
     Py_XDECREF(host);
+    return out;
+}
+
+static PyObject *raise_to(PyObject *base, PyObject *exponent, PyObject *modulo, gpu_array *into)
+{
+    if (modulo != Py_None || !bs_is_gpu_array(base) || bs_is_gpu_array(exponent) ||
+        PyArray_Check(exponent) || !is_operand(exponent))
+        Py_RETURN_NOTIMPLEMENTED;
+    const double e = PyFloat_AsDouble(exponent);
+    if (e == -1.0 && PyErr_Occurred())
+        return NULL;
+    if (e == 0.5)
+        return calculate(base, base, square_root, "**", into);
+    if (e == 2.0)
+        return calculate(base, base, bs_mult_tt, "**", into);
+    gpu_array *out = power_on_host((gpu_array *)base, exponent);
+    if (out && into && bs_gpu_array_set(into, (PyObject *)out) < 0)
+        Py_CLEAR(out);
+    if (out && into)
+        Py_SETREF(out, (gpu_array *)Py_NewRef((PyObject *)into));
     return (PyObject *)out;
+}
+
+static PyObject *power(PyObject *base, PyObject *exponent, PyObject *modulo)
+{
+    return raise_to(base, exponent, modulo, NULL);
+}
+
+static PyObject *power_in_place(PyObject *base, PyObject *exponent, PyObject *modulo)
+{
+    return raise_to(base, exponent, modulo, (gpu_array *)base);
 }
 
 /* ---- one number ---- */
@@ -179,6 +199,7 @@ PyType_Slot bs_gpu_number_slots[] = {
     {Py_nb_inplace_multiply, multiply_in_place},
     {Py_nb_inplace_true_divide, divide_in_place},
     {Py_nb_power, power},
+    {Py_nb_inplace_power, power_in_place},
     {Py_nb_negative, negative},
     {Py_nb_positive, positive},
     {Py_nb_absolute, magnitude},

@@ -9,6 +9,76 @@ int bs_is_gpu_array(PyObject *value)
     return PyObject_TypeCheck(value, bs_the_core.gpu_array_type);
 }
 
+/* ---- sizes ---- */
+
+static int fail_sizes(PyObject *exception, const char *what, PyObject *value)
+{
+    PyErr_Format(exception, "%s must be an int or a sequence of at most %d ints, got %R", what,
+                 BS_MAX_NDIM, value);
+    return -1;
+}
+
+int bs_parse_sizes(PyObject *value, const char *what, int64_t out[BS_MAX_NDIM])
+{
+    if (!PyIndex_Check(value) && !PySequence_Check(value))
+        return fail_sizes(PyExc_TypeError, what, value);
+    PyObject *sizes = PyIndex_Check(value) ? PyTuple_Pack(1, value) : PySequence_Tuple(value);
+    const Py_ssize_t n = sizes ? PyTuple_GET_SIZE(sizes) : -1;
+    int result = (int)n;
+    if (n > BS_MAX_NDIM)
+        result = fail_sizes(PyExc_ValueError, what, value);
+    for (Py_ssize_t d = 0; d < n && result >= 0; d++) {
+        PyObject *size = PyTuple_GET_ITEM(sizes, d);
+        if (!PyIndex_Check(size)) {
+            result = fail_sizes(PyExc_TypeError, what, value);
+            break;
+        }
+        out[d] = PyNumber_AsSsize_t(size, PyExc_OverflowError);
+        if (out[d] == -1 && PyErr_Occurred())
+            result = fail_sizes(PyExc_ValueError, what, value);
+    }
+    Py_XDECREF(sizes);
+    return result;
+}
+
+int bs_parse_shape(PyObject *shape, int64_t dim[BS_MAX_NDIM])
+{
+    const int n = bs_parse_sizes(shape, "a shape", dim);
+    for (int d = 0; d < n; d++)
+        if (dim[d] < 0) {
+            PyErr_Format(PyExc_ValueError, "a size must not be negative, got %R", shape);
+            return -1;
+        }
+    return n;
+}
+
+int64_t bs_bytes_of(bs_dtype dtype, int ndim, const int64_t *dim)
+{
+    int64_t bytes = (int64_t)bs_dtype_size(dtype);
+    int is_empty = 0, fits = 1;
+    for (int d = 0; d < ndim && fits; d++) {
+        is_empty |= dim[d] == 0;
+        fits = dim[d] == 0 || !__builtin_mul_overflow(bytes, dim[d], &bytes);
+    }
+    if (!fits) {
+        char text[120];
+        bs_dims_text(text, sizeof text, ndim, dim);
+        PyErr_Format(PyExc_MemoryError, "an array of the shape %s is too large for any memory",
+                     text);
+        return -1;
+    }
+    return is_empty ? 0 : bytes;
+}
+
+void bs_packed_strides(int ndim, const int64_t *dim, int64_t *stride)
+{
+    int64_t step = 1;
+    for (int d = ndim - 1; d >= 0; d--) {
+        stride[d] = step;
+        step *= dim[d] > 0 ? dim[d] : 1;
+    }
+}
+
 /* ---- making ---- */
 
 static gpu_array *make(bs_device *device, bs_block *block, PyObject *owner, void *data,
@@ -16,7 +86,6 @@ static gpu_array *make(bs_device *device, bs_block *block, PyObject *owner, void
 {
     PyTypeObject *type = bs_the_core.gpu_array_type;
     gpu_array *a = (gpu_array *)type->tp_alloc(type, 0);
-    int64_t stride = 1;
     if (!a)
         return NULL;
     a->device = bs_device_retain(device);
@@ -25,11 +94,8 @@ static gpu_array *make(bs_device *device, bs_block *block, PyObject *owner, void
     a->data = data;
     a->dtype = dtype;
     a->ndim = ndim;
-    for (int d = ndim - 1; d >= 0; d--) {
-        a->dim[d] = dim[d];
-        a->stride[d] = stride;
-        stride *= dim[d];
-    }
+    memcpy(a->dim, dim, (size_t)ndim * sizeof *dim);
+    bs_packed_strides(ndim, dim, a->stride);
     return a;
 }
 
@@ -47,16 +113,14 @@ gpu_array *bs_gpu_array_of(const bs_array *array, bs_block *block, bs_device *de
 
 gpu_array *bs_gpu_array_new(bs_device *device, bs_dtype dtype, int ndim, const int64_t *dim)
 {
-    size_t bytes = bs_dtype_size(dtype);
-    for (int d = 0; d < ndim; d++)
-        if (__builtin_mul_overflow(bytes, (size_t)dim[d], &bytes)) {
-            PyErr_NoMemory();
-            return NULL;
-        }
-    bs_block *block = device->allocate(device, bytes);
-    if (!block) {
-        PyErr_Format(PyExc_MemoryError, "no memory for %zu bytes on the device", bytes);
+    const int64_t bytes = bs_bytes_of(dtype, ndim, dim);
+    if (bytes < 0)
         return NULL;
+    bs_error err = {0};
+    bs_block *block = device->allocate(device, (size_t)bytes, &err);
+    if (!block) {
+        bs_error_prefix(&err, "no memory for %lld bytes on the device", (long long)bytes);
+        return (gpu_array *)bs_raise(&err);
     }
     gpu_array *a = make(device, block, NULL, block->data, dtype, ndim, dim);
     bs_block_release(block);
@@ -66,8 +130,10 @@ gpu_array *bs_gpu_array_new(bs_device *device, bs_dtype dtype, int ndim, const i
 gpu_array *bs_gpu_array_view(const gpu_array *a)
 {
     gpu_array *view = make(a->device, a->block, a->owner, a->data, a->dtype, a->ndim, a->dim);
-    if (view)
+    if (view) {
         memcpy(view->stride, a->stride, sizeof a->stride);
+        view->read_only = a->read_only;
+    }
     return view;
 }
 
@@ -80,24 +146,6 @@ static void dealloc(PyObject *self)
     Py_XDECREF(a->owner);
     type->tp_free(self);
     Py_DECREF(type);
-}
-
-int bs_parse_shape(PyObject *shape, int64_t dim[BS_MAX_NDIM])
-{
-    PyObject *sizes = PyIndex_Check(shape) ? PyTuple_Pack(1, shape) : PySequence_Tuple(shape);
-    const Py_ssize_t n = sizes ? PyTuple_GET_SIZE(sizes) : -1;
-    int good = n >= 0 && n <= BS_MAX_NDIM;
-    if (n > BS_MAX_NDIM)
-        PyErr_Format(PyExc_ValueError, "%zd dimensions are too many, %d can be used", n,
-                     BS_MAX_NDIM);
-    for (Py_ssize_t d = 0; good && d < n; d++) {
-        dim[d] = PyNumber_AsSsize_t(PyTuple_GET_ITEM(sizes, d), PyExc_OverflowError);
-        good = dim[d] >= 0;
-        if (!good && !PyErr_Occurred())
-            PyErr_Format(PyExc_ValueError, "a size must not be negative, got %S", shape);
-    }
-    Py_XDECREF(sizes);
-    return good ? (int)n : -1;
 }
 
 /* ---- questions ---- */
@@ -162,6 +210,14 @@ int bs_gpu_array_require_shape(const gpu_array *a, const gpu_array *b, const cha
         PyErr_Format(PyExc_ValueError, "%s: arrays of shapes %S and %S", what, one, other);
     Py_XDECREF(one);
     Py_XDECREF(other);
+    return -1;
+}
+
+int bs_gpu_array_require_writable(const gpu_array *a)
+{
+    if (!a->read_only)
+        return 0;
+    PyErr_SetString(PyExc_ValueError, "this GpuArray is read-only");
     return -1;
 }
 
@@ -269,13 +325,14 @@ static PyObject *copy(PyObject *self, PyObject *unused)
 {
     const gpu_array *a = (gpu_array *)self;
     (void)unused;
-    return (PyObject *)bs_gpu_array_packed(a, a->dtype);
+    return (PyObject *)bs_gpu_array_packed(a, a->device, a->dtype);
 }
 
 static PyObject *astype(PyObject *self, PyObject *dtype)
 {
+    const gpu_array *a = (gpu_array *)self;
     const int wanted = bs_dtype_of(dtype);
-    return wanted < 0 ? NULL : (PyObject *)bs_gpu_array_packed((gpu_array *)self, (bs_dtype)wanted);
+    return wanted < 0 ? NULL : (PyObject *)bs_gpu_array_packed(a, a->device, (bs_dtype)wanted);
 }
 
 static PyObject *reshape(PyObject *self, PyObject *args)

@@ -1,6 +1,8 @@
 /* gpu_copy.c - numbers of a GpuArray on the host and back. Where its strides are not those of the
  * engine, the whole stretch of memory that it lies in is copied. */
 #include "python/gpu_array.h"
+
+#include "python/convert.h"
 #include "python/numpy_api.h"
 
 static int type_number(bs_dtype dtype)
@@ -94,7 +96,10 @@ static int set_from_host(const gpu_array *a, PyObject *value)
     bs_array array;
     stretch s = {.host = NULL};
     int result = -1;
-    if (host && (source = PyArray_FROM_O(value)) != NULL)
+    if (host && (source = PyArray_FROM_O(value)) != NULL && !bs_holds_real_numbers(source))
+        PyErr_Format(PyExc_TypeError, "a GpuArray holds real numbers, it cannot be set from %R",
+                     value);
+    else if (source)
         result = PyArray_CopyInto((PyArrayObject *)host, (PyArrayObject *)source);
     if (result == 0 && bs_gpu_array_size(a) > 0) {
         if (bs_gpu_array_express(a, &array)) {
@@ -119,9 +124,10 @@ static int copy_on_device(const gpu_array *from, const gpu_array *to)
 {
     bs_array source, dest;
     bs_handler h;
-    if (from->device != to->device || from->dtype != to->dtype || to->dtype != to->device->dtype ||
-        !bs_gpu_array_express(from, &source) || !bs_gpu_array_express(to, &dest) ||
-        !bs_same_shape(&source, &dest) || bs_overlaps(&source, &dest))
+    if (from->device->memory != to->device->memory || from->dtype != to->dtype ||
+        to->dtype != to->device->dtype || !bs_gpu_array_express(from, &source) ||
+        !bs_gpu_array_express(to, &dest) || !bs_same_shape(&source, &dest) ||
+        bs_overlaps(&source, &dest))
         return 1;
     bs_handler_init(&h, to->device, NULL);
     bs_copy_to(&h, &source, &dest);
@@ -129,19 +135,35 @@ static int copy_on_device(const gpu_array *from, const gpu_array *to)
     return h.error.code == BS_OK ? 0 : (bs_raise(&h.error), -1);
 }
 
-int bs_gpu_array_set(const gpu_array *a, PyObject *value)
+/* Sets all of an array to a number, likewise. */
+static int fill_on_device(const gpu_array *a, PyObject *value)
 {
-    if (bs_is_gpu_array(value)) {
-        const int result = copy_on_device((gpu_array *)value, a);
-        if (result <= 0)
-            return result;
-    }
-    return set_from_host(a, value);
+    bs_array array;
+    bs_handler h;
+    if ((!PyFloat_Check(value) && !PyLong_Check(value)) || a->dtype != a->device->dtype ||
+        !bs_gpu_array_express(a, &array))
+        return 1;
+    const double number = PyFloat_AsDouble(value);
+    if (number == -1.0 && PyErr_Occurred())
+        return -1;
+    bs_handler_init(&h, a->device, NULL);
+    bs_fill(&h, &array, number);
+    bs_handler_close(&h);
+    return h.error.code == BS_OK ? 0 : (bs_raise(&h.error), -1);
 }
 
-gpu_array *bs_gpu_array_packed(const gpu_array *a, bs_dtype dtype)
+int bs_gpu_array_set(const gpu_array *a, PyObject *value)
 {
-    gpu_array *out = bs_gpu_array_new(a->device, dtype, a->ndim, a->dim);
+    if (bs_gpu_array_require_writable(a) < 0)
+        return -1;
+    const int result = bs_is_gpu_array(value) ? copy_on_device((gpu_array *)value, a)
+                                              : fill_on_device(a, value);
+    return result <= 0 ? result : set_from_host(a, value);
+}
+
+gpu_array *bs_gpu_array_packed(const gpu_array *a, bs_device *device, bs_dtype dtype)
+{
+    gpu_array *out = bs_gpu_array_new(device, dtype, a->ndim, a->dim);
     if (out && bs_gpu_array_set(out, (PyObject *)a) < 0)
         Py_CLEAR(out);
     return out;

@@ -38,7 +38,7 @@ static int take_slice(cursor *c, PyObject *key)
     if (n > 0)
         c->view->data += start * a->stride[c->from] * (int64_t)bs_dtype_size(a->dtype);
     c->view->dim[c->to] = n;
-    c->view->stride[c->to++] = a->stride[c->from++] * step;
+    c->view->stride[c->to++] = a->stride[c->from++] * (n > 1 ? step : 1); /* step: of any size */
     return 0;
 }
 
@@ -56,18 +56,11 @@ static int take(cursor *c, PyObject *key, int n_given)
         take_whole(c, c->a->ndim - n_given);
         return 0;
     }
-    if (c->from == c->a->ndim) {
-        PyErr_Format(PyExc_IndexError, "too many indices for an array of %d dimensions",
-                     c->a->ndim);
-        return -1;
-    }
     if (PySlice_Check(key))
         return take_slice(c, key);
     if (PyIndex_Check(key) && !PyBool_Check(key))
         return take_integer(c, key);
-    PyErr_Format(PyExc_IndexError,
-                 "an array of a GPU is indexed by integers, slices and ..., "
-                 "not by %R",
+    PyErr_Format(PyExc_IndexError, "a GpuArray is indexed by integers, slices and ..., not by %R",
                  key);
     return -1;
 }
@@ -102,35 +95,28 @@ PyObject *bs_gpu_array_item(PyObject *self, PyObject *key)
 
 /* ---- another shape ---- */
 
+/* The shape that a is to have; one number of it may be -1. */
 static int parse_shape(const gpu_array *a, PyObject *shape, int64_t dim[BS_MAX_NDIM])
 {
-    PyObject *sizes = PyIndex_Check(shape) ? PyTuple_Pack(1, shape) : PySequence_Tuple(shape);
-    const Py_ssize_t n = sizes ? PyTuple_GET_SIZE(sizes) : 0;
+    const int n = bs_parse_sizes(shape, "a shape", dim);
     const int64_t size = bs_gpu_array_size(a);
-    int64_t known = 1;
-    int free = -1, good = sizes && n <= BS_MAX_NDIM;
-    for (Py_ssize_t d = 0; good && d < n; d++) {
-        dim[d] = PyNumber_AsSsize_t(PyTuple_GET_ITEM(sizes, d), PyExc_OverflowError);
-        if (dim[d] == -1 && PyErr_Occurred()) {
-            Py_DECREF(sizes);
-            return -1;
-        }
-        if (dim[d] == -1 && free < 0)
-            free = (int)d;
+    int64_t known = 1; /* product of all numbers but -1 */
+    int open = -1, good = n >= 0;
+    for (int d = 0; good && d < n; d++)
+        if (dim[d] == -1 && open < 0)
+            open = d;
         else
             good = dim[d] >= 0 && !__builtin_mul_overflow(known, dim[d], &known);
-    }
-    if (good && free >= 0) {
+    if (good && open >= 0) {
         good = known > 0 && size % known == 0;
-        dim[free] = good ? size / known : 0;
-        known = size;
+        dim[open] = good ? size / known : 0;
+    } else {
+        good = good && known == size;
     }
-    good = good && known == size;
-    if (!good && !PyErr_Occurred())
-        PyErr_Format(PyExc_ValueError, "an array of %lld elements cannot have the shape %S",
+    if (n >= 0 && !good)
+        PyErr_Format(PyExc_ValueError, "an array of %lld elements cannot have the shape %R",
                      (long long)size, shape);
-    Py_XDECREF(sizes);
-    return good ? (int)n : -1;
+    return good && bs_bytes_of(a->dtype, n, dim) >= 0 ? n : -1;
 }
 
 /* Strides of the new shape, where it needs no copy: dimensions that the two have in common are
@@ -177,12 +163,11 @@ PyObject *bs_gpu_array_reshape(PyObject *self, PyObject *shape)
     if (ndim < 0)
         return NULL;
     if (bs_gpu_array_size(a) == 0) {
-        for (int d = 0; d < ndim; d++)
-            stride[d] = 1;
+        bs_packed_strides(ndim, dim, stride);
     } else if (!find_strides(a, ndim, dim, stride)) {
         return PyErr_Format(PyExc_ValueError,
-                            "a view of these strides cannot have the shape %S "
-                            "without a copy: copy() it before",
+                            "a view of these strides cannot have the shape %R without a copy: "
+                            "copy() it before",
                             shape);
     }
     gpu_array *view = bs_gpu_array_view(a);

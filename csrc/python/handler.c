@@ -174,7 +174,7 @@ static PyObject *new_array(PyObject *self, PyObject *args)
 static PyObject *wrap_array(PyObject *self, PyObject *array)
 {
     const handler_object *h = with_device_memory(self);
-    return h ? (PyObject *)bs_gpu_array_from_interface(array, h->device) : NULL;
+    return h ? (PyObject *)bs_gpu_array_from(array, h->device) : NULL;
 }
 
 static PyMethodDef array_methods[] = {

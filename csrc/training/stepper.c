@@ -103,15 +103,16 @@ bs_status bs_stepper_start(bs_stepper *stepper, bs_network *net, bs_error *err)
     bs_array parameters;
     bs_device *device = bs_network_device(net);
     bs_block *block[BS_MAX_STATES] = {NULL};
+    bs_error why = {0};
     const int n = stepper->type->n_states;
     BS_TRY(bs_network_array(net, BS_LEAF_PARAMETERS, &parameters, NULL, err));
     const size_t bytes = (size_t)bs_count(&parameters) * bs_dtype_size(device->dtype);
     for (int i = 0; i < n; i++)
-        if (!(block[i] = device->allocate(device, bytes))) {
+        if (!(block[i] = device->allocate(device, bytes, &why))) {
             for (int k = 0; k < i; k++)
                 bs_block_release(block[k]);
-            return bs_fail(err, BS_NO_MEMORY, "no memory for the state of a %sStepper",
-                           stepper->type->name);
+            return bs_fail(err, why.code, "no memory for the state of a %sStepper: %s",
+                           stepper->type->name, why.text);
         }
     let_go(stepper);
     stepper->net = net;

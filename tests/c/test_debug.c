@@ -200,7 +200,7 @@ BS_TEST(debug_shares_scratch_and_memory)
     CHECK(f.device->read(f.device, &part, back, NULL) == BS_OK && back[2] == 3);
     CHECK(f.device->write(f.device, &x, (double[]){4, 5, 6}, NULL) == BS_OK && a[2] == 6);
     bs_scratch_release(&f.h, mark);
-    bs_block *block = f.device->allocate(f.device, 100);
+    bs_block *block = f.device->allocate(f.device, 100, NULL);
     CHECK(block && block->bytes == 100);
     bs_block_release(block);
     tear_down(&f);

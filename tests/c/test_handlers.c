@@ -84,7 +84,7 @@ BS_TEST(handler_memory)
           memory[12] == 0);
     CHECK(f.device->read(f.device, &a, back, NULL) == BS_OK &&
           memcmp(host, back, sizeof back) == 0);
-    bs_block *block = f.device->allocate(f.device, 1000);
+    bs_block *block = f.device->allocate(f.device, 1000, NULL);
     CHECK(block && block->bytes == 1000 && (uintptr_t)block->data % BS_ALIGNMENT == 0);
     bs_block_release(block);
     tear_down(&f);
@@ -147,7 +147,7 @@ BS_TEST(scratch_without_memory)
     CHECK(bs_scratch_take(&f.h, 100) == NULL);
     bs_alloc_fail_at(0);
     CHECK(f.h.error.code == BS_NO_MEMORY);
-    CHECK_TEXT(f.h.error.text, "no memory for 100 bytes of scratch");
+    CHECK_TEXT(f.h.error.text, "no memory for 100 bytes of scratch: out of memory");
     f.h.error.code = BS_OK;
     CHECK(bs_scratch_take(&f.h, SIZE_MAX) == NULL);
     tear_down(&f);

@@ -83,7 +83,7 @@ static void free_block(bs_block *block)
     bs_free(block);
 }
 
-static bs_block *allocate(bs_device *device, size_t bytes)
+static bs_block *allocate(bs_device *device, size_t bytes, bs_error *err)
 {
     const size_t head = (sizeof(bs_block) + BS_ALIGNMENT - 1) / BS_ALIGNMENT * BS_ALIGNMENT;
     bs_block *block = bytes > SIZE_MAX - head ? NULL : bs_alloc(head + bytes);
@@ -91,6 +91,8 @@ static bs_block *allocate(bs_device *device, size_t bytes)
     if (block)
         *block = (bs_block){
             .data = (char *)block + head, .bytes = bytes, .references = 1, .release = free_block};
+    else
+        bs_fail(err, BS_NO_MEMORY, "out of memory");
     return block;
 }
 

@@ -117,22 +117,23 @@ static void free_block(bs_block *block)
     bs_cuda_release(cuda);
 }
 
-static bs_block *allocate(bs_device *device, size_t bytes)
+static bs_block *allocate(bs_device *device, size_t bytes, bs_error *err)
 {
     bs_cuda *cuda = device->impl;
     cuda_block *out = bs_alloc(sizeof *out);
     CUdeviceptr data = 0;
-    if (!out || bs_cuda_enter(cuda, NULL) != BS_OK ||
-        cuda->driver->cuMemAlloc_v2(&data, bytes ? bytes : 1) != 0)
-        goto failed;
-    if (cuda->driver->cuMemsetD8Async(data, 0, bytes, cuda->stream) != 0)
-        goto failed;
+    bs_status status = BS_OK;
+    if (!out)
+        BS_TRY_DONE(bs_fail(err, BS_NO_MEMORY, "out of memory"));
+    BS_TRY_DONE(bs_cuda_enter(cuda, err));
+    BS_TRY_DONE(BS_CUDA_CALL(cuda, err, cuMemAlloc_v2, &data, bytes ? bytes : 1));
+    BS_TRY_DONE(BS_CUDA_CALL(cuda, err, cuMemsetD8Async, data, 0, bytes, cuda->stream));
     __atomic_add_fetch(&cuda->references, 1, __ATOMIC_RELAXED);
     out->cuda = cuda;
     out->block = (bs_block){
         .data = (void *)data, .bytes = bytes, .references = 1, .release = free_block};
     return &out->block;
-failed:
+done:
     if (data)
         cuda->driver->cuMemFree_v2(data);
     bs_free(out);
@@ -177,6 +178,13 @@ static bs_status write_array(bs_device *device, const bs_array *array, const voi
 static bs_status read_array(bs_device *device, const bs_array *array, void *host, bs_error *err)
 {
     return transfer(device, array, host, TO_HOST, err);
+}
+
+static bs_status wait_for_stream(bs_device *device, void *stream, bs_error *err)
+{
+    bs_cuda *cuda = device->impl;
+    BS_TRY(bs_cuda_enter(cuda, err));
+    return BS_CUDA_CALL(cuda, err, cuStreamSynchronize, (CUstream)stream);
 }
 
 static int is_fully_finite(bs_handler *h, const bs_array *a)
@@ -226,6 +234,7 @@ static bs_status open_cuda(bs_device *device, bs_error *err)
     device->write = write_array;
     device->read = read_array;
     device->is_fully_finite = is_fully_finite;
+    device->wait_for_stream = wait_for_stream;
     device->finish = bs_cuda_finish;
     device->begin_step = bs_cuda_begin_step;
     device->end_step = bs_cuda_end_step;

@@ -52,14 +52,22 @@ static bs_status load(bs_cuda_driver *driver, bs_error *err)
     return BS_OK;
 }
 
+/* The lock is not held while libraries are looked for: the host may wait there for another thread,
+ * which waits for the lock. */
 bs_status bs_cuda_driver_load(const bs_cuda_driver **out, bs_error *err)
 {
-    bs_status status = BS_OK;
+    bs_cuda_driver found;
+    *out = &loaded;
+    pthread_mutex_lock(&lock);
+    const int is_known = is_loaded;
+    pthread_mutex_unlock(&lock);
+    if (is_known)
+        return BS_OK;
+    BS_TRY(load(&found, err));
     pthread_mutex_lock(&lock);
     if (!is_loaded)
-        status = load(&loaded, err);
-    is_loaded = status == BS_OK;
+        loaded = found;
+    is_loaded = 1;
     pthread_mutex_unlock(&lock);
-    *out = &loaded;
-    return status;
+    return BS_OK;
 }

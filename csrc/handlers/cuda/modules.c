@@ -138,27 +138,45 @@ done:
     return status;
 }
 
-static bs_status find_function(bs_cuda *cuda, bs_cuda_kernel kernel, int long_indices,
-                               bs_error *err)
+/* The lock is not held while a module is made, since the host may wait there for another thread,
+ * which waits for the lock. So two threads may make one module; the second copy is not kept. */
+static bs_status find_module(bs_cuda *cuda, bs_cuda_kernel kernel, int long_indices, CUmodule *out,
+                             bs_error *err)
 {
-    CUmodule *module = &cuda->module[module_of(kernel)][long_indices];
-    BS_TRY(bs_cuda_enter(cuda, err));
-    if (!*module)
-        BS_TRY(load_module(cuda, &kernels[kernel].module, long_indices, module, err));
-    return BS_CUDA_CALL(cuda, err, cuModuleGetFunction, &cuda->function[kernel][long_indices],
-                        *module, kernels[kernel].name);
+    CUmodule *kept = &cuda->module[module_of(kernel)][long_indices], made;
+    pthread_mutex_lock(&cuda->lock);
+    *out = *kept;
+    pthread_mutex_unlock(&cuda->lock);
+    if (*out)
+        return BS_OK;
+    BS_TRY(load_module(cuda, &kernels[kernel].module, long_indices, &made, err));
+    pthread_mutex_lock(&cuda->lock);
+    if (!*kept)
+        *kept = made;
+    *out = *kept;
+    pthread_mutex_unlock(&cuda->lock);
+    if (*out != made)
+        cuda->driver->cuModuleUnload(made);
+    return BS_OK;
 }
 
 bs_status bs_cuda_function(bs_cuda *cuda, bs_cuda_kernel kernel, int long_indices, CUfunction *out,
                            bs_error *err)
 {
-    bs_status status = BS_OK;
+    CUfunction *kept = &cuda->function[kernel][long_indices];
+    CUmodule module;
     pthread_mutex_lock(&cuda->lock);
-    if (!cuda->function[kernel][long_indices])
-        status = find_function(cuda, kernel, long_indices, err);
-    *out = cuda->function[kernel][long_indices];
+    *out = *kept;
     pthread_mutex_unlock(&cuda->lock);
-    return status;
+    if (*out)
+        return BS_OK;
+    BS_TRY(bs_cuda_enter(cuda, err));
+    BS_TRY(find_module(cuda, kernel, long_indices, &module, err));
+    BS_TRY(BS_CUDA_CALL(cuda, err, cuModuleGetFunction, out, module, kernels[kernel].name));
+    pthread_mutex_lock(&cuda->lock);
+    *kept = *out;
+    pthread_mutex_unlock(&cuda->lock);
+    return BS_OK;
 }
 
 void bs_cuda_unload_modules(bs_cuda *cuda)

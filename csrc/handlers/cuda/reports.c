@@ -46,11 +46,14 @@ static bs_cuda_reports *reports_of(bs_handler *h)
     if (!handle || handle->reports)
         return handle ? handle->reports : NULL;
     bs_cuda_reports *own = bs_alloc(sizeof *own);
-    if (own && (own->word = h->device->allocate(h->device, sizeof(uint64_t))) != NULL &&
-        reset_word(h, own))
+    if (!own) {
+        bs_fail(&h->error, BS_NO_MEMORY, "no memory for reports of kernels");
+        return NULL;
+    }
+    own->word = h->device->allocate(h->device, sizeof(uint64_t), &h->error);
+    if (own->word && reset_word(h, own))
         return handle->reports = own;
     bs_cuda_close_reports(own);
-    bs_fail(&h->error, BS_NO_MEMORY, "no memory for reports of kernels");
     return NULL;
 }
 
