@@ -2,11 +2,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check check-arm64 bench bench-peers docs lint coverage mutants wheel clean
+.PHONY: demo test test-gpu check check-arm64 bench bench-peers docs lint coverage mutants wheel clean
 .NOTPARALLEL:
 
 demo: .venv/installed ; $(BIN)/python examples/digits.py
 test: .venv/installed ; $(BIN)/pytest
+test-gpu: .venv/installed ; BRAINSTORM_TEST_GPU=1 $(BIN)/pytest tests/test_cuda_operations.py tests/test_cuda_layers.py tests/test_cuda_training.py
 check: check-gcc check-clang check-asan
 check-arm64: .venv/made ; PATH="$(CURDIR)/$(BIN):$$PATH" sh tools/arm64.sh
 bench: .venv/installed ; $(BIN)/python benchmarks/ops.py && $(BIN)/python benchmarks/steps.py

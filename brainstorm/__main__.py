@@ -2,10 +2,11 @@
 
 import brainstorm
 from brainstorm import _core
+from brainstorm.handlers import cuda_libraries
 
 
 def main():
-    """Print version, handlers, instruction set, threads and BLAS."""
+    """Print version, handlers, instruction set, threads, BLAS and the libraries for GPUs."""
     info = _core.info()
     print(f"brainstorm {brainstorm.__version__}")
     print(f"handlers: {', '.join(info['handlers'])}")
@@ -13,6 +14,8 @@ def main():
           f"(this machine has {', '.join(info['instruction_sets'])})")
     print(f"threads: {info['threads']}")
     print(f"BLAS: {info['blas']}")
+    for name, place in cuda_libraries.report().items():
+        print(f"{name}: {place}")
 
 
 if __name__ == '__main__':

@@ -11,7 +11,9 @@ import sys
 import numpy as np
 import pytest
 
+import brainstorm as bs
 import test_layer_laws
+from brainstorm import layers
 from brainstorm.handlers import DebugHandler, PyCudaHandler
 from cuda_double import ROOT
 from layer_cases import CASES as LAYERS
@@ -111,13 +113,44 @@ def test_layers(cudnn, case, choice, monkeypatch):
 
 @every_choice
 def test_graphs_and_single_kernels_give_the_same_bits(cudnn, choice):
-    """Also when the workspace grows between graphs."""
     cudnn.offer(CHOICES[choice][0])
-    sizes = (3, 3, 20, 20, 3, 20, 40, 3, 40, 20)
+    before = graph_launches()
+    graphs = train('images', PyCudaHandler())
+    assert graph_launches() == before + 5  # all but the first of six updates
+    assert_same(graphs, train('images', DebugHandler(PyCudaHandler())))
+
+
+def test_the_workspace_grows_between_graphs(cudnn):
+    cudnn.offer(['WORKING'])
+    sizes = (3, 3, 3, 20, 20, 3, 3, 40, 40, 3, 20)
     before = graph_launches()
     graphs = train('images', PyCudaHandler(), sizes=sizes)
     assert graph_launches() > before
     assert_same(graphs, train('images', DebugHandler(PyCudaHandler()), sizes=sizes))
+
+
+def test_a_graph_is_for_its_convolutions_alone(cudnn):
+    """Everything else in this network is kernels, whose arguments change inside a graph."""
+    def run(handler):
+        inp = layers.Input({'default': ('T', 'B', 6, 6, 2), 'targets': ('T', 'B', 6, 6, 3)})
+        error = layers.SquaredError()
+        inp - 'targets' >> 'targets' - error
+        inp >> layers.Convolution2D(3, kernel_size=(3, 3), padding=1) >> error
+        net = bs.Network.from_layer(error - 'loss' >> layers.Loss())
+        net.set_handler(handler)
+        net.initialize(bs.Gaussian(0.3), seed=1)
+        stepper = bs.training.SgdStepper(0.01)
+        stepper.start(net)
+        for B in 7, 7, 5, 5, 7, 6, 6, 5:
+            r = np.random.RandomState(B)
+            net.provide_external_data({'default': r.randn(1, B, 6, 6, 2),
+                                       'targets': r.randn(1, B, 6, 6, 3)})
+            stepper.run()
+        return (net.get('parameters'),)
+    before = graph_launches()
+    graphs = run(PyCudaHandler())
+    assert graph_launches() > before
+    assert_same(graphs, run(DebugHandler(PyCudaHandler())))
 
 
 def test_arrays_that_start_anywhere(cudnn):

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import test_layer_laws
-from test_cuda_operations import open_gpu
+from cuda_double import ORDERS
+from test_cuda_operations import open_gpu, order  # noqa: F401: a fixture
 from test_layer_laws import (  # noqa: F401: these are tests of this module too
     Bench, every_case, test_a_forward_pass_leaves_its_inputs_alone,
     test_deltas_are_added_to_what_others_wrote, test_float32_is_near_float64,
@@ -21,9 +22,10 @@ def on_gpu(gpu, monkeypatch):
     monkeypatch.setattr(test_layer_laws, 'NumpyHandler', open_gpu)
 
 
+@pytest.mark.parametrize('order', ORDERS, indirect=True)
 @pytest.mark.parametrize('dtype', [np.float32, np.float64])
 @every_case
-def test_a_gpu_computes_what_the_cpu_does(case, dtype, monkeypatch):
+def test_a_gpu_computes_what_the_cpu_does(case, dtype, order, monkeypatch):
     gpu = Bench(case, dtype)
     monkeypatch.undo()
     cpu = Bench(case, dtype)

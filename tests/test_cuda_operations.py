@@ -1,10 +1,14 @@
 """Every operation on a GPU against its NumPy formula (op_cases.py)."""
 
+import ctypes
+import os
+
 import numpy as np
 import pytest
 
 from brainstorm import _core
 from brainstorm.handlers import DebugHandler, PyCudaHandler
+from cuda_double import ORDERS
 from op_cases import CASES, DRAW, KEY
 from test_operations import (
     ALL, DTYPES, IN_PLACE, LAYOUTS, SPREADS, check, expect, make, outputs)
@@ -60,6 +64,26 @@ def small_shapes(name):
     def size(shape):
         return sum(np.size(value) for value in make(name, np.float32, shape).values())
     return [shape for shape in CASES[name].shapes if size(shape) < 20000]
+
+
+@pytest.fixture
+def order(request, gpu):
+    """Threads of the double run in this order; on a real GPU in any."""
+    path = os.environ.get('BRAINSTORM_LIB_CUDA')
+    set_order = ctypes.CDLL(path).double_set_order if path else lambda number: None
+    set_order(ORDERS.index(request.param))
+    yield
+    set_order(0)
+
+
+@pytest.mark.parametrize('order', ORDERS[1:], indirect=True)
+@pytest.mark.parametrize('name', CASES)
+def test_the_order_of_threads_does_not_matter(name, order):
+    handler = open_gpu(np.float32)
+    for shape in small_shapes(name):
+        arguments = make(name, np.float32, shape)
+        found = run(handler, name, upload(handler, arguments))
+        check(name, expect(name, arguments), found, np.float32)
 
 
 @pytest.mark.parametrize('dtype', DTYPES)

@@ -66,6 +66,14 @@ def train(task, handler, stepper=None, sizes=(None,) * 6):
     return np.array(losses), net.get('parameters')
 
 
+def double():
+    """The library that plays the GPU; skips where a real one is."""
+    path = os.environ.get('BRAINSTORM_LIB_CUDA') or pytest.skip('counts calls of the double')
+    library = ctypes.CDLL(path)
+    library.double_tasks.restype = ctypes.c_long
+    return library
+
+
 def graph_launches():
     """Of the double, so far; None on a real GPU."""
     path = os.environ.get('BRAINSTORM_LIB_CUDA')
@@ -92,6 +100,29 @@ def test_graphs_and_single_kernels_give_the_same_bits(task):
     if before is not None:
         assert graph_launches() == before + 5  # all but the first of six updates
     assert_same(graphs, train(task, DebugHandler(PyCudaHandler())))  # which runs every operation
+
+
+@pytest.mark.parametrize('layer', ['Lstm', 'LstmOpt', 'Gru', 'Recurrent'])
+def test_a_step_of_a_recurrent_layer_is_four_pieces_of_work_at_most(layer):
+    """A product and a kernel, forward; and a copy of the deltas from above, backward."""
+    tasks, count = {}, double().double_tasks
+    inp, out = bs.tools.get_in_out_layers('classification', (6,), 5)
+    inp >> getattr(layers, layer)(7) >> out
+    net = bs.Network.from_layer(out)
+    net.set_handler(PyCudaHandler())
+    net.initialize(bs.Gaussian(0.3), seed=1)
+    for T in (5, 25):
+        r = np.random.RandomState(0)
+        net.provide_external_data({'default': r.randn(T, 3, 6),
+                                   'targets': r.randint(0, 5, (T, 3, 1))})
+        net.forward_pass()
+        begin = count()
+        net.forward_pass()
+        middle = count()
+        net.backward_pass()
+        tasks[T] = middle - begin, count() - middle
+    for few, many in zip(tasks[5], tasks[25]):
+        assert (many - few) / 20 <= 4
 
 
 def test_two_runs_give_the_same_bits():

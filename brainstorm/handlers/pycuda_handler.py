@@ -19,9 +19,10 @@ _core.set_host(cuda_libraries.find_library, kernel_cache.recall, kernel_cache.ke
 class PyCudaHandler(_core.Handler, Handler):
     """Computes on an NVIDIA GPU, with arrays in its memory.
 
-    It needs NVIDIA's driver, and NVRTC and cuBLAS as `pip install brainstorm[pycuda]` brings them
-    (`brainstorm[pycuda12]` for drivers before 580). Kernels are compiled for the GPU at their first
-    use, which takes some tenths of a second, and kept on disk.
+    It needs NVIDIA's driver, NVRTC and cuBLAS, and uses cuDNN if it is there;
+    `pip install brainstorm[pycuda]` brings them (`brainstorm[pycuda12]` for drivers before 580).
+    Kernels are compiled for the GPU at their first use, which takes some tenths of a second, and
+    kept on disk.
 
     Numbers are those of the CPU to rounding; random masks are the same to the bit. A run gives the
     same bits as any other on the same GPU.
@@ -30,8 +31,8 @@ class PyCudaHandler(_core.Handler, Handler):
         dtype: np.float32 (default) or np.float64.
         seed (int | None): seed of the random operations; None draws one from `global_rnd`.
         device (int): number of the GPU.
-        tf32 (bool): let matrix products round float32 to TensorFloat-32, which has 10 bits after
-            the point: faster, and too coarse to check gradients with.
+        tf32 (bool): let matrix products and convolutions round float32 to TensorFloat-32, which has
+            10 bits behind the point: faster, and too coarse to check gradients with.
 
     Raises:
         TypeError: any other dtype.

@@ -41,6 +41,7 @@ API long double_calls(void);          /* so far */
 API long double_live_bytes(void);     /* of memory that is not freed */
 API long double_live_objects(void);   /* streams, modules, programs, descriptors, handles ... */
 API long double_graph_launches(void); /* so far */
+API long double_tasks(void);          /* kernels, products, copies that have run so far */
 API const char *double_report(void);  /* why a call failed last */
 /* Another function for the kernel bs_<name> of a variant, such as one with a bug, until the process
  * ends or the old one, which is returned, is put back. */

@@ -4,7 +4,7 @@
 
 #include "handlers/cuda/cuda.h"
 
-enum { WORKSPACE_ALIGNMENT = 256 };
+enum { WORKSPACE_ALIGNMENT = 256 }; /* what memory of the driver has */
 
 /* ---- plans ---- */
 

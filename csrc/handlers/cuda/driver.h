@@ -8,7 +8,8 @@
 
 #include "base/status.h"
 
-#ifndef BS_WITH_CUDA_HEADERS /* a test compares our prototypes with NVIDIA's */
+/* ---- types; a test compares them and the functions with NVIDIA's headers ---- */
+
 typedef int CUresult, CUdevice, CUdevice_attribute, nvrtcResult, cublasStatus_t, cublasOperation_t,
     cublasMath_t, cudnnStatus_t, cudnnBackendDescriptorType_t, cudnnBackendAttributeName_t,
     cudnnBackendAttributeType_t;
@@ -47,11 +48,11 @@ typedef struct CUDA_KERNEL_NODE_PARAMS_v2_st {
     void *kern;
     CUcontext ctx;
 } CUDA_KERNEL_NODE_PARAMS;
-#endif
 
-/* Constants of cuda.h and cublas_v2.h. */
+/* ---- constants ---- */
+
+/* Of cuda.h and cublas_v2.h. */
 enum {
-    BS_CU_MULTIPROCESSOR_COUNT = 16,
     BS_CU_CAPABILITY_MAJOR = 75,
     BS_CU_CAPABILITY_MINOR = 76,
     BS_CU_OUT_OF_MEMORY = 2,
@@ -65,7 +66,7 @@ enum {
     BS_CUBLAS_TF32 = 3
 };
 
-/* Constants of cudnn_graph.h. */
+/* Of cudnn_graph.h. */
 enum {
     /* kinds of descriptors */
     BS_CUDNN_CONVOLUTION = 1,
@@ -129,6 +130,8 @@ enum {
     BS_CUDNN_NOTE_TENSOR_CORE = 0,
     BS_CUDNN_NOTE_STRICT_NAN = 9
 };
+
+/* ---- functions ---- */
 
 typedef struct bs_cuda_driver {
     int has_cudnn; /* else its functions are not there */

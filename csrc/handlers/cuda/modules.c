@@ -170,6 +170,7 @@ bs_status bs_cuda_function(bs_cuda *cuda, bs_cuda_kernel kernel, int long_indice
     pthread_mutex_unlock(&cuda->lock);
     if (*out)
         return BS_OK;
+    BS_TRY(bs_cuda_enter(cuda, err));
     BS_TRY(find_module(cuda, kernel, long_indices, &module, err));
     BS_TRY(BS_CUDA_CALL(cuda, err, cuModuleGetFunction, out, module, kernels[kernel].name));
     pthread_mutex_lock(&cuda->lock);

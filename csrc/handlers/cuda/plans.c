@@ -144,8 +144,8 @@ static descriptor graph(maker *m, const bs_cuda_convolution *what)
 static int is_exact(maker *m, descriptor config)
 {
     int note[MAX_NOTES];
-    const descriptor engine = create(m, BS_CUDNN_ENGINE);
-    get(m, config, BS_CUDNN_CONFIG_ENGINE, BS_CUDNN_OF_DESCRIPTOR, 1, (void *)&engine);
+    descriptor engine = create(m, BS_CUDNN_ENGINE);
+    get(m, config, BS_CUDNN_CONFIG_ENGINE, BS_CUDNN_OF_DESCRIPTOR, 1, &engine);
     const int64_t n = get(m, engine, BS_CUDNN_ENGINE_NUMERICAL_NOTES, BS_CUDNN_OF_NUMERICAL_NOTE,
                           MAX_NOTES, note);
     int exact = !m->code && n <= MAX_NOTES;
