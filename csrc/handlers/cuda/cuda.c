@@ -26,6 +26,14 @@ bs_status bs_cuda_enter(bs_cuda *cuda, bs_error *err)
     return BS_CUDA_CALL(cuda, err, cuCtxSetCurrent, cuda->context);
 }
 
+int bs_cuda_enter_to_release(bs_cuda *cuda)
+{
+    if (cuda->process != getpid())
+        return 0;
+    cuda->driver->cuCtxSetCurrent(cuda->context);
+    return 1;
+}
+
 /* ---- opening ---- */
 
 /* The newest architecture that both the device and the compiler know. */
@@ -83,7 +91,7 @@ void bs_cuda_release(bs_cuda *cuda)
 {
     if (!cuda || __atomic_sub_fetch(&cuda->references, 1, __ATOMIC_ACQ_REL) != 0)
         return;
-    if (cuda->context && bs_cuda_enter(cuda, NULL) == BS_OK) {
+    if (cuda->context && bs_cuda_enter_to_release(cuda)) {
         if (cuda->stream)
             cuda->driver->cuStreamSynchronize(cuda->stream);
         bs_cuda_unload_modules(cuda);
@@ -111,7 +119,7 @@ typedef struct cuda_block {
 static void free_block(bs_block *block)
 {
     bs_cuda *cuda = ((cuda_block *)block)->cuda;
-    if (bs_cuda_enter(cuda, NULL) == BS_OK)
+    if (bs_cuda_enter_to_release(cuda))
         cuda->driver->cuMemFree_v2((CUdeviceptr)block->data); /* waits for what uses it */
     bs_free(block);
     bs_cuda_release(cuda);

@@ -55,6 +55,9 @@ static inline bs_cuda *bs_cuda_of(const bs_handler *h)
 
 /* Makes the device's context the one of this thread. Every entry into the handler begins so. */
 bs_status bs_cuda_enter(bs_cuda *cuda, bs_error *err);
+/* The same before something is released, which is tried in any case. Returns 0 in a process that
+ * was forked: there nothing is. */
+int bs_cuda_enter_to_release(bs_cuda *cuda);
 
 /* BS_OK if `result` is 0, else the sticky error, naming the function of the driver. */
 bs_status bs_cuda_check(const bs_cuda *cuda, int result, const char *function, bs_error *err);

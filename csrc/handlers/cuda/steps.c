@@ -86,7 +86,7 @@ static void run_list(bs_handler *h, const work_list *list)
 
 static void close_graph(bs_cuda *cuda, step_graph *g)
 {
-    const int usable = (g->exec || g->graph) && bs_cuda_enter(cuda, NULL) == BS_OK;
+    const int usable = (g->exec || g->graph) && bs_cuda_enter_to_release(cuda);
     if (usable && g->exec)
         cuda->driver->cuGraphExecDestroy(g->exec);
     if (usable && g->graph)
