@@ -49,8 +49,8 @@ def c_build(tmp_path_factory, cc):
 
 @pytest.fixture(scope='session')
 def cuda_double(request):
-    """Path of the library that plays NVIDIA's libraries and a GPU (tests/cuda/double.h); of one that
-    is built already, if BRAINSTORM_LIB_CUDA names it."""
+    """Path of the library that plays NVIDIA's libraries and a GPU (tests/cuda/double.h), which
+    BRAINSTORM_LIB_CUDA names if it is built already."""
     chosen = os.environ.get('BRAINSTORM_LIB_CUDA')
     if chosen:
         return Path(chosen)

@@ -132,11 +132,16 @@ def fails_everywhere(prepare, action, live, fail, count, exceptions):
     return failures
 
 
-@pytest.fixture(scope='module', autouse=True)
+is_warm = []
+
+
+@pytest.fixture(autouse=True)
 def warm_up(gpu):
     """What Python and the engine keep for good is there before anybody counts."""
-    for prepare, action in ACTIONS:
-        action(prepare())
+    if not is_warm:
+        for prepare, action in ACTIONS:
+            action(prepare())
+        is_warm.append(True)
 
 
 @pytest.mark.parametrize('code, exceptions', [(OUT_OF_MEMORY, (MemoryError, RuntimeError)),
