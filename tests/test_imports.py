@@ -97,11 +97,6 @@ def test_the_default_handler_takes_the_first_seed():
     assert [int(default), int(after)] == list(twin.randint(0, 1000000000, 2))
 
 
-def test_a_gpu_is_asked_for_in_vain():
-    with pytest.raises(RuntimeError, match='no CUDA handler'):
-        bs.handlers.PyCudaHandler()
-
-
 def test_threads_are_counted():
     before = bs._core.num_threads()
     bs.set_num_threads(1)
