@@ -48,23 +48,38 @@ def c_build(tmp_path_factory, cc):
 
 
 @pytest.fixture(scope='session')
-def cuda_double(c_build):
-    """Path of the library that plays NVIDIA's libraries and a GPU (tests/cuda/double.h)."""
-    path = c_build / 'libcuda_double.so'
+def cuda_double(request):
+    """Path of the library that plays NVIDIA's libraries and a GPU (tests/cuda/double.h); of one that
+    is built already, if BRAINSTORM_LIB_CUDA names it."""
+    chosen = os.environ.get('BRAINSTORM_LIB_CUDA')
+    if chosen:
+        return Path(chosen)
+    path = request.getfixturevalue('c_build') / 'libcuda_double.so'
     return path if path.exists() else pytest.skip('the C library here has no makecontext')
 
 
 @pytest.fixture(scope='session')
-def gpu(request):
+def kernel_folder(tmp_path_factory):
+    """Where tests keep compiled kernels."""
+    return tmp_path_factory.mktemp('kernels')
+
+
+@pytest.fixture
+def gpu(request, monkeypatch, kernel_folder):
     """A GPU for PyCudaHandler: the one that is there, if BRAINSTORM_TEST_GPU is set, else the
-    double that the CPU plays, unless another one is chosen."""
-    if os.environ.get('BRAINSTORM_TEST_GPU') or os.environ.get('BRAINSTORM_LIB_CUDA'):
+    double that the CPU plays. Other tests see no GPU: what is loaded
+    stays in the process, but the double is pulled out."""
+    if os.environ.get('BRAINSTORM_TEST_GPU'):
+        yield
         return
-    double = str(request.getfixturevalue('cuda_double'))
-    folder = request.getfixturevalue('tmp_path_factory').mktemp('kernels')
+    path = str(request.getfixturevalue('cuda_double'))
     for library in ('CUDA', 'NVRTC', 'CUBLAS', 'CUDNN'):
-        os.environ[f'BRAINSTORM_LIB_{library}'] = double
-    os.environ['BRAINSTORM_CACHE_DIR'] = str(folder)
+        monkeypatch.setenv(f'BRAINSTORM_LIB_{library}', path)
+    monkeypatch.setenv('BRAINSTORM_CACHE_DIR', str(kernel_folder))
+    library = ctypes.CDLL(path)
+    library.double_plug(1)
+    yield
+    library.double_plug(0)
 
 
 @pytest.fixture

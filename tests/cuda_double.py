@@ -53,6 +53,7 @@ class Double:
         self.library.double_fail_at.argtypes = [ctypes.c_long, ctypes.c_int]
         self.library.double_calls.restype = ctypes.c_long
         context = ctypes.c_void_p()
+        self.library.double_plug(1)
         self.cuInit(0)
         self.cuDevicePrimaryCtxRetain(ctypes.byref(context), 0)
         self.context = context
@@ -69,6 +70,7 @@ class Double:
 
     def close(self):
         self.cuDevicePrimaryCtxRelease_v2(0)
+        self.library.double_plug(0)
 
     def set_order(self, order):
         self.library.double_set_order(ORDERS.index(order))

@@ -30,11 +30,20 @@ int has_context(void)
     return current && current->references > 0;
 }
 
+static int is_plugged = 1;
+
+void double_plug(int is_there)
+{
+    is_plugged = is_there;
+}
+
 static int initialise(void)
 {
     static const char *const names[] = {"ascending", "descending", "random"};
     const char *order = getenv("BRAINSTORM_DOUBLE_ORDER");
     int k = 0;
+    if (!is_plugged)
+        return report(NO_DEVICE, "no CUDA-capable device is detected");
     if (order && !initialised) {
         while (k < 3 && strcmp(order, names[k]) != 0)
             k++;

@@ -34,6 +34,8 @@ typedef void kernel(const bs_kernel_args args);
 /* The order of blocks, warps and lanes from now on. It begins as the environment's
  * BRAINSTORM_DOUBLE_ORDER ("ascending", "descending", "random"). */
 API void double_set_order(int order);
+/* Whether the GPU is in the machine, which cuInit finds out. It is, at first. */
+API void double_plug(int is_there);
 /* The n-th call from now on fails with this code; n = 0: none does. What releases something does so
  * all the same. cuGetErrorString never fails and is not counted. */
 API void double_fail_at(long n, int code);
@@ -68,6 +70,7 @@ enum {
     INVALID_VALUE = 1,
     OUT_OF_MEMORY = 2,
     NOT_INITIALIZED = 3,
+    NO_DEVICE = 100,
     INVALID_DEVICE = 101,
     INVALID_IMAGE = 200,
     INVALID_CONTEXT = 201,
