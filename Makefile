@@ -7,7 +7,7 @@ BIN := .venv/bin
 
 demo: .venv/installed ; $(BIN)/python examples/digits.py
 test: .venv/installed ; $(BIN)/pytest
-test-gpu: .venv/installed ; BRAINSTORM_TEST_GPU=1 $(BIN)/pytest tests/test_cuda_operations.py tests/test_cuda_layers.py tests/test_cuda_training.py
+test-gpu: .venv/installed ; BRAINSTORM_TEST_GPU=1 $(BIN)/pytest tests/test_gpu_array.py tests/test_cuda_operations.py tests/test_cuda_layers.py tests/test_cuda_training.py
 check: check-gcc check-clang check-asan
 check-arm64: .venv/made ; PATH="$(CURDIR)/$(BIN):$$PATH" sh tools/arm64.sh
 bench: .venv/installed ; $(BIN)/python benchmarks/ops.py && $(BIN)/python benchmarks/steps.py
@@ -28,7 +28,7 @@ check-%: .venv/made
 	  cmake --build --preset $* -j 2 && ctest --preset $*'
 
 # The installed package, made again whenever a source is newer.
-SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc brainstorm -name '*.[ch]' -o -name '*.def' -o -name '*.py*' -not -name '*.pyc')
+SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc brainstorm -name '*.[ch]' -o -name '*.cu' -o -name '*.def' -o -name '*.py*' -not -name '*.pyc')
 .venv/installed: .venv/made $(SOURCES)
 	$(BIN)/pip install -q '.[tests]'
 	@touch $@

@@ -6,7 +6,7 @@ from brainstorm.handlers import cuda_libraries
 
 
 def main():
-    """Print version, handlers, instruction set, threads, BLAS and the libraries for GPUs."""
+    """Print version, handlers, instruction set, threads, BLAS, GPUs and NVIDIA's libraries."""
     info = _core.info()
     print(f"brainstorm {brainstorm.__version__}")
     print(f"handlers: {', '.join(info['handlers'])}")
@@ -14,8 +14,9 @@ def main():
           f"(this machine has {', '.join(info['instruction_sets'])})")
     print(f"threads: {info['threads']}")
     print(f"BLAS: {info['blas']}")
-    for name, place in cuda_libraries.report().items():
-        print(f"{name}: {place}")
+    print(f"GPUs: {', '.join(_core.gpus()) or 'none that can be used'}")
+    for library, place in cuda_libraries.report().items():
+        print(f"lib{library}: {place}")
 
 
 if __name__ == '__main__':

@@ -190,6 +190,20 @@ def test_report(wheels):
         'cudnn not found: pip install brainstorm[pycuda]']
 
 
+def test_the_package_tells_what_it_has_found(cuda_double):
+    told = 'import brainstorm.__main__\nbrainstorm.__main__.main()'
+    status, text = run(told)
+    assert status == 0 and text.splitlines()[-5:] == [
+        'GPUs: none that can be used',
+        'libcuda: not found: the NVIDIA driver is not installed, or there is no GPU',
+        *(f'lib{name}: not found: pip install brainstorm[pycuda]'
+          for name in ('nvrtc', 'cublas', 'cudnn'))]
+    status, text = run(told, **played_by(cuda_double))
+    assert status == 0 and text.splitlines()[-5:] == [
+        'GPUs: CPU playing a GPU',
+        *(f'lib{name}: {cuda_double}' for name in ('cuda', 'nvrtc', 'cublas', 'cudnn'))]
+
+
 # ---- what a handler says ----
 
 def test_without_a_driver():

@@ -35,7 +35,9 @@ def write_cifar10(path):
 
 @pytest.mark.parametrize('page', [page for page in PAGES if python_blocks(page.read_text())],
                          ids=lambda page: page.name)
-def test_page(page, tmp_path, monkeypatch):
+def test_page(page, tmp_path, monkeypatch, request):
+    if page.name == 'gpu.rst':
+        request.getfixturevalue('gpu')
     write_cifar10(tmp_path / 'CIFAR-10.hdf5')
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv('BRAINSTORM_DATA_DIR', str(tmp_path))

@@ -79,4 +79,6 @@ def test_the_package_tells_what_it_has_found():
     assert lines[0] == f'brainstorm {bs.__version__}'
     assert lines[1] == 'handlers: ' + ', '.join(info['handlers'])
     assert lines[2].startswith(f"instruction set: {info['instruction_set']} (")
-    assert lines[3:] == [f"threads: {info['threads']}", f"BLAS: {info['blas']}"]
+    assert lines[3:5] == [f"threads: {info['threads']}", f"BLAS: {info['blas']}"]
+    assert [line.partition(': ')[0] for line in lines[5:]] == [
+        'GPUs', 'libcuda', 'libnvrtc', 'libcublas', 'libcudnn']

@@ -3,8 +3,10 @@
 A network runs on the handler it is given by `Network.set_handler`.
 """
 
+from brainstorm._core import GpuArray
 from brainstorm.handlers.debug_handler import DebugArray, DebugHandler
 from brainstorm.handlers.numpy_handler import NumpyHandler, default_handler
 from brainstorm.handlers.pycuda_handler import PyCudaHandler
 
-__all__ = ['DebugArray', 'DebugHandler', 'NumpyHandler', 'PyCudaHandler', 'default_handler']
+__all__ = ['DebugArray', 'DebugHandler', 'GpuArray', 'NumpyHandler', 'PyCudaHandler',
+           'default_handler']

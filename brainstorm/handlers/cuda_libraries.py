@@ -18,8 +18,6 @@ LIBRARIES = {
     'cudnn': (('nvidia/cudnn/lib',), ('libcudnn_graph.so.9', 'libcudnn.so.9'), ()),
 }
 
-_kept = []  # libraries stay open
-
 
 def find_library(name: str) -> str:
     """The path or file name by which the system's loader opens a library.
@@ -106,7 +104,7 @@ def _folders(name):
 def _opens(file, flags):
     import ctypes
     try:
-        _kept.append(ctypes.CDLL(file, mode=os.RTLD_NOW | os.RTLD_LOCAL | flags))
+        ctypes.CDLL(file, mode=os.RTLD_NOW | os.RTLD_LOCAL | flags)  # it stays open
     except OSError:
         return False
     return True

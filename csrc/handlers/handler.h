@@ -96,7 +96,8 @@ typedef struct bs_handler_type {
     /* Fills impl, ops (holes allowed for OPTIONAL rows) and the functions of bs_device. */
     bs_status (*open)(bs_device *device, bs_error *err);
     void (*close)(bs_device *device); /* also of a half-opened device; may be NULL */
-    /* A fact about this handler here ("instruction_set", "instruction_sets", "blas"), or NULL. */
+    /* A fact about this handler here ("instruction_set", "instruction_sets", "blas"; "devices", one
+     * a line), or NULL. */
     const char *(*info)(const char *key);
 } bs_handler_type;
 

@@ -54,11 +54,14 @@ static PyObject *num_threads(PyObject *module, PyObject *unused)
     return PyLong_FromLong(bs_num_threads());
 }
 
-/* "a b c" as a tuple of str; NULL is an empty one. */
-static PyObject *words(const char *text)
+/* What a handler says about a key, split at blanks or at the ends of lines, as a tuple of str. NULL
+ * is an empty one. */
+static PyObject *several(const char *text, int are_lines)
 {
     PyObject *string = PyUnicode_FromString(text ? text : ""),
-             *list = string ? PyUnicode_Split(string, NULL, -1) : NULL;
+             *list = !string     ? NULL
+                     : are_lines ? PyUnicode_Splitlines(string, 0)
+                                 : PyUnicode_Split(string, NULL, -1);
     PyObject *out = list ? PyList_AsTuple(list) : NULL;
     Py_XDECREF(string);
     Py_XDECREF(list);
@@ -84,8 +87,14 @@ static PyObject *info(PyObject *module, PyObject *unused)
     (void)module, (void)unused;
     return Py_BuildValue("{s:i,s:z,s:N,s:z,s:N}", "threads", bs_num_threads(), "instruction_set",
                          bs_handler_info("cpu", "instruction_set"), "instruction_sets",
-                         words(bs_handler_info("cpu", "instruction_sets")), "blas",
+                         several(bs_handler_info("cpu", "instruction_sets"), 0), "blas",
                          bs_handler_info("cpu", "blas"), "handlers", handler_names());
+}
+
+static PyObject *gpus(PyObject *module, PyObject *unused)
+{
+    (void)module, (void)unused;
+    return several(bs_handler_info("cuda", "devices"), 1);
 }
 
 /* ---- for tests ---- */
@@ -158,6 +167,8 @@ static PyMethodDef functions[] = {
     {"num_threads", num_threads, METH_NOARGS, "Threads in use."},
     {"info", info, METH_NOARGS,
      "Facts about this machine: threads, instruction_set(s), blas, handlers."},
+    {"gpus", gpus, METH_NOARGS,
+     "Names of the GPUs, as far as NVIDIA's libraries are there, which it opens."},
     {"fail_allocation", fail_allocation, METH_O,
      "For tests: the n-th allocation from now on fails; 0: none."},
     {"allocation_count", allocation_count, METH_NOARGS, "For tests: allocations so far."},

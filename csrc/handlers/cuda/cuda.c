@@ -2,6 +2,7 @@
 #include "handlers/cuda/cuda.h"
 
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -256,5 +257,26 @@ static void close_cuda(bs_device *device)
     bs_cuda_release(device->impl);
 }
 
+/* The names of all GPUs, or NULL where libraries are missing. */
+static const char *info(const char *key)
+{
+    static char names[1024];
+    const bs_cuda_driver *driver;
+    CUdevice device;
+    char name[128];
+    size_t used = 0;
+    int n = 0;
+    if (strcmp(key, "devices") != 0 || bs_cuda_driver_load(&driver, NULL) != BS_OK ||
+        driver->cuInit(0) != 0 || driver->cuDeviceGetCount(&n) != 0)
+        return NULL;
+    names[0] = 0;
+    for (int i = 0; i < n && used < sizeof names; i++)
+        if (driver->cuDeviceGet(&device, i) == 0 &&
+            driver->cuDeviceGetName(name, sizeof name, device) == 0)
+            used += (size_t)snprintf(names + used, sizeof names - used, "%s\n", name);
+    return names;
+}
+
 extern const bs_handler_type bs_cuda_handler;
-const bs_handler_type bs_cuda_handler = {.name = "cuda", .open = open_cuda, .close = close_cuda};
+const bs_handler_type bs_cuda_handler = {
+    .name = "cuda", .open = open_cuda, .close = close_cuda, .info = info};

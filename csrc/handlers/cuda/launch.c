@@ -37,8 +37,8 @@ static void launch(bs_handler *h, bs_cuda_kernel kernel, const bs_launch *l, int
                          .threads = (unsigned)threads,
                          .args = l->args};
     if (h->error.code == BS_OK && blocks > 0 &&
-        bs_cuda_function(cuda, kernel, l->extent > LARGEST_INT_INDEX, &work.function,
-                         &h->error) == BS_OK)
+        bs_cuda_function(cuda, kernel, l->extent > LARGEST_INT_INDEX, &work.function, &h->error) ==
+            BS_OK)
         bs_cuda_submit(h, &work);
 }
 
