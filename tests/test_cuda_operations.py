@@ -137,3 +137,20 @@ def test_debug_handler(name):
         getattr(handler, name)(**wrapped)
         for out, want in plain.items():
             np.testing.assert_array_equal(handler.get_numpy_copy(wrapped[out]), want)
+
+
+def test_images_without_channels():
+    handler = open_gpu(np.float64)
+    bias, y = handler.create_from_numpy(np.array([1.0, 2.0])), handler.ones((1, 3, 3, 2))
+    x, w = handler.zeros((1, 3, 3, 0)), handler.zeros((2, 1, 1, 0))
+    handler.conv2d_forward_batch(x, w, bias, y, 0, (1, 1))
+    np.testing.assert_array_equal(y.get(), np.broadcast_to([1.0, 2.0], (1, 3, 3, 2)))
+    handler.conv2d_backward_batch(x, w, 0, (1, 1), x, y, handler.zeros((2, 1, 1, 0)), bias)
+    np.testing.assert_array_equal(bias.get(), [9.0, 18.0])
+
+
+def test_arithmetic_in_place_with_overlapping_views():
+    a, b = open_gpu(np.float32).create_from_numpy(np.arange(10, dtype=np.float32)), np.arange(10.0)
+    a[1:] += a[:-1]
+    b[1:] += b[:-1]
+    np.testing.assert_array_equal(a.get(), b)

@@ -167,9 +167,11 @@ def test_more_sizes_than_graphs_are_kept():
     assert_same(train('one layer', PyCudaHandler(), sizes=sizes), wanted)
 
 
-def test_wrong_data_leads_to_no_update():
+@pytest.mark.parametrize('stepper', [
+    bs.training.MomentumStepper(0.1, 0.9), bs.training.AdamStepper(0.1, weight_decay=0.5)],
+    ids=lambda stepper: type(stepper).__name__)
+def test_wrong_data_leads_to_no_update(stepper):
     net = network('one layer', PyCudaHandler())
-    stepper = bs.training.MomentumStepper(0.1, 0.9)
     stepper.start(net)
     good = minibatch('one layer', 0)
     for update in range(3):
@@ -224,6 +226,23 @@ def test_gradient_modifiers_see_this_update():
         net.provide_external_data(minibatch('one layer', i))
         stepper.run()
         np.testing.assert_array_equal(seen[-1], net.get('FullyConnected.gradients.W'))
+
+
+def test_wrong_data_is_forgotten_with_the_update_that_had_it():
+    class Refuse(bs.value_modifiers.GradientModifier):
+        def __call__(self, handler, parameters, gradients):
+            raise KeyError('mine')
+    net = network('one layer', PyCudaHandler())
+    net.set_gradient_modifiers({'FullyConnected': {'W': Refuse()}})
+    stepper = bs.training.SgdStepper(0.1)
+    stepper.start(net)
+    good = minibatch('one layer', 0)
+    net.provide_external_data(dict(good, targets=np.full((1, 3, 1), 7)))
+    with pytest.raises((KeyError, IndexError)):
+        stepper.run()
+    net.set_gradient_modifiers({})
+    net.provide_external_data(good)
+    stepper.run()
 
 
 def test_a_trainer_with_hooks_iterators_and_modifiers():

@@ -156,6 +156,7 @@ struct bs_handler {
     bs_dtype dtype;
     bs_stream *stream;   /* borrowed; random operations take its next draw */
     bs_error error;      /* sticky */
+    int is_updating;     /* operations change parameters: not after the data was found wrong */
     const char *running; /* the layer that a program is at, or NULL; for errors */
     void *impl;          /* the device's own */
     struct {

@@ -1,8 +1,7 @@
 /* gpu_exchange.c - memory of the device for other libraries and from them, without a copy:
  * __cuda_array_interface__ (version 3), and what it shares with DLPack (gpu_dlpack.c).
  *
- * The engine's stream is ordered with the default stream by the driver, so that is the stream that
- * we name. */
+ * The engine works on the default stream, so that is the stream that we name. */
 #include "python/gpu_array.h"
 
 #include "python/convert.h"
@@ -194,11 +193,10 @@ static PyObject *optional_attribute(PyObject *object, const char *name)
     return value;
 }
 
-/* An array of ours may be another handler's, whose stream is not ordered with this one's. */
-static int is_ready(const gpu_array *a, const bs_device *device)
+static int is_on(const bs_device *device, const gpu_array *a)
 {
     if (a->device->options.number == device->options.number)
-        return bs_gpu_array_wait(a) == 0;
+        return 1;
     PyErr_Format(PyExc_ValueError, "the array lives on GPU %d, this handler is for GPU %d",
                  a->device->options.number, device->options.number);
     return 0;
@@ -206,7 +204,7 @@ static int is_ready(const gpu_array *a, const bs_device *device)
 
 gpu_array *bs_gpu_array_from(PyObject *value, bs_device *device)
 {
-    if (bs_is_gpu_array(value) && !is_ready((gpu_array *)value, device))
+    if (bs_is_gpu_array(value) && !is_on(device, (gpu_array *)value))
         return NULL;
     PyObject *found = optional_attribute(value, "__cuda_array_interface__");
     gpu_array *out = found ? from_interface(found, value, device) : NULL;

@@ -168,7 +168,10 @@ void bs_scale_parameters(bs_handler *h, const bs_vectors *v, double factor)
 static void step(bs_stepper *stepper, bs_update_part *f, const bs_vectors *v)
 {
     const int flushed = bs_flush_subnormals(1);
-    f(bs_network_handle(stepper->net), &stepper->options, v);
+    bs_handler *h = bs_network_handle(stepper->net);
+    h->is_updating = 1;
+    f(h, &stepper->options, v);
+    h->is_updating = 0;
     bs_flush_subnormals(flushed);
 }
 
@@ -205,8 +208,8 @@ bs_status bs_stepper_run(bs_stepper *stepper, bs_error *err)
     if (status != BS_OK)
         bs_handler_flush(h); /* no update like others */
     bs_handler_end_step(h);
-    if (status == BS_OK)
-        status = bs_network_finish(stepper->net, err);
+    const bs_status late = bs_network_finish(stepper->net, err); /* also after another failure */
+    status = status == BS_OK ? late : status;
     stepper->updates += status == BS_OK;
     return status;
 }

@@ -37,7 +37,7 @@ int bs_cuda_enter_to_release(bs_cuda *cuda)
 
 /* ---- opening ---- */
 
-/* The newest architecture that both the device and the compiler know. */
+/* The newest architecture that the compiler knows and this device runs: one of its generation. */
 static bs_status choose_capability(bs_cuda *cuda, bs_error *err)
 {
     int major, minor, n, known[128], best = 0;
@@ -50,7 +50,7 @@ static bs_status choose_capability(bs_cuda *cuda, bs_error *err)
         return bs_fail(err, BS_DEVICE, "NVRTC knows %d architectures, too many", n);
     BS_TRY(BS_CUDA_CALL(cuda, err, nvrtcGetSupportedArchs, known));
     for (int i = 0; i < n; i++)
-        if (known[i] == 10 * major + minor)
+        if (known[i] / 10 == major && known[i] % 10 <= minor && known[i] > best)
             best = known[i];
     if (!best)
         return bs_fail(err, BS_DEVICE,
@@ -81,8 +81,6 @@ static bs_status open_device(bs_cuda *cuda, const bs_device_options *options, bs
     BS_TRY(choose_capability(cuda, err));
     BS_TRY(BS_CUDA_CALL(cuda, err, cuDevicePrimaryCtxRetain, &cuda->context, cuda->device));
     BS_TRY(bs_cuda_enter(cuda, err));
-    BS_TRY(BS_CUDA_CALL(cuda, err, cuStreamCreate, &cuda->stream, 0)); /* 0: work that others put on
-                                                       the default stream is ordered with ours */
     BS_TRY(BS_CUDA_CALL(cuda, err, cuStreamCreate, &cuda->capture, BS_CU_NON_BLOCKING));
     cuda->dnn = (bs_cuda_dnn){.driver = cuda->driver, .tf32 = options->tf32};
     return open_blas(cuda, options->tf32, err);
@@ -93,8 +91,7 @@ void bs_cuda_release(bs_cuda *cuda)
     if (!cuda || __atomic_sub_fetch(&cuda->references, 1, __ATOMIC_ACQ_REL) != 0)
         return;
     if (cuda->context && bs_cuda_enter_to_release(cuda)) {
-        if (cuda->stream)
-            cuda->driver->cuStreamSynchronize(cuda->stream);
+        cuda->driver->cuStreamSynchronize(cuda->stream);
         bs_cuda_unload_modules(cuda);
         bs_cuda_close_plans(cuda);
         if (cuda->blas)
@@ -102,8 +99,6 @@ void bs_cuda_release(bs_cuda *cuda)
         cuda->driver->cuMemFree_v2(cuda->workspace);
         if (cuda->capture)
             cuda->driver->cuStreamDestroy_v2(cuda->capture);
-        if (cuda->stream)
-            cuda->driver->cuStreamDestroy_v2(cuda->stream);
         cuda->driver->cuDevicePrimaryCtxRelease_v2(cuda->device);
     }
     pthread_mutex_destroy(&cuda->lock);
@@ -151,6 +146,18 @@ done:
 
 enum { FROM_HOST, TO_HOST };
 
+static bs_status copy_packed(bs_cuda *cuda, const bs_array *array, void *host, size_t bytes,
+                             int way, bs_error *err)
+{
+    const CUdeviceptr device = (CUdeviceptr)array->data;
+    BS_TRY(bs_cuda_enter(cuda, err));
+    if (way == FROM_HOST)
+        BS_TRY(BS_CUDA_CALL(cuda, err, cuMemcpyHtoDAsync_v2, device, host, bytes, cuda->stream));
+    else
+        BS_TRY(BS_CUDA_CALL(cuda, err, cuMemcpyDtoHAsync_v2, host, device, bytes, cuda->stream));
+    return BS_CUDA_CALL(cuda, err, cuStreamSynchronize, cuda->stream);
+}
+
 /* Copies between an array and packed memory of the host, and waits for it. */
 static bs_status transfer(bs_device *device, const bs_array *array, void *host, int way,
                           bs_error *err)
@@ -162,6 +169,8 @@ static bs_status transfer(bs_device *device, const bs_array *array, void *host, 
     const size_t pitch = rows == 1 ? width : (size_t)array->pitch * size;
     if (bs_count(array) == 0)
         return BS_OK;
+    if (rows == 1) /* of any size */
+        return copy_packed(cuda, array, host, width, way, err);
     CUDA_MEMCPY2D copy = {
         .srcPitch = width, .dstPitch = width, .WidthInBytes = width, .Height = rows};
     if (way == FROM_HOST) {

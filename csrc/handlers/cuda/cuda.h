@@ -34,9 +34,11 @@ typedef struct bs_cuda {
     bs_dtype dtype;
     CUdevice device;
     CUcontext context;
-    CUstream stream, capture; /* capture: for the work of graphs, which is not run there */
+    CUstream stream;  /* NULL, the default stream: ordered with the work of others there */
+    CUstream capture; /* for the work of graphs, which is not run there */
     cublasHandle_t blas;
-    CUstream blas_stream;                    /* that cuBLAS works on */
+    CUstream blas_stream; /* that cuBLAS works on, if it is ready */
+    int blas_is_ready;
     CUdeviceptr workspace;                   /* of cuBLAS */
     int capability;                          /* 90 for 9.0 */
     pid_t process;                           /* that opened it; CUDA does not survive a fork */

@@ -6,6 +6,8 @@ static int give_ids(bs_handler *h, bs_launch *l, const char *op, const bs_array 
 {
     l->args.array[BS_KERNEL_ARRAYS - 2].at = ids->data;
     l->args.size[3] = bs_rows(ids) > 1 ? ids->pitch : 1;
+    if (l->extent < bs_count(ids) * l->args.size[3])
+        l->extent = bs_count(ids) * l->args.size[3];
     return bs_cuda_open_report(h, op, ids, n, l, &l->args.size[2]);
 }
 

@@ -236,9 +236,14 @@ static void conv2d_forward_act(bs_handler *h, bs_a_ inputs, bs_a_ weights, bs_a_
     const bs_mark mark = bs_scratch_mark(h);
     if (bs_count(outputs) == 0)
         return;
-    const bs_cuda_view in = pixels(h, inputs), out = pixels(h, outputs), wv = filters(h, weights);
-    if (!convolve(h, BS_CUDNN_FORWARD, &in, &wv, &out, w))
-        multiply_windows(h, &in, &wv, &out, w);
+    const bs_cuda_view out = pixels(h, outputs);
+    if (bs_count(weights) > 0) {
+        const bs_cuda_view in = pixels(h, inputs), wv = filters(h, weights);
+        if (!convolve(h, BS_CUDNN_FORWARD, &in, &wv, &out, w))
+            multiply_windows(h, &in, &wv, &out, w);
+    } else { /* images without channels */
+        bs_fill(h, &out.matrix, 0);
+    }
     bs_cuda_add_bias_activate(h, &out.matrix, bias, activation);
     bs_cuda_copy_back(h, &out);
     bs_scratch_release(h, mark);
@@ -286,17 +291,19 @@ static void conv2d_backward_batch(bs_handler *h, bs_a_ inputs, bs_a_ weights, bs
                                   const bs_window *w)
 {
     const bs_mark mark = bs_scratch_mark(h);
-    if (bs_count(out_deltas) == 0 || bs_count(weights) == 0) {
+    if (bs_count(out_deltas) == 0) {
         bs_fill(h, weight_deltas, 0);
         bs_fill(h, bias_deltas, 0);
         return;
     }
-    const bs_cuda_view in = pixels(h, inputs), dout = pixels(h, out_deltas),
-                       dwv = filters(h, weight_deltas);
-    if (!convolve(h, BS_CUDNN_BACKWARD_FILTER, &in, &dwv, &dout, w))
-        multiply_deltas(h, &in, &dwv, &dout, w);
-    bs_cuda_copy_back(h, &dwv);
-    if (in_deltas->data) {
+    const bs_cuda_view dout = pixels(h, out_deltas);
+    if (bs_count(weights) > 0) {
+        const bs_cuda_view in = pixels(h, inputs), dwv = filters(h, weight_deltas);
+        if (!convolve(h, BS_CUDNN_BACKWARD_FILTER, &in, &dwv, &dout, w))
+            multiply_deltas(h, &in, &dwv, &dout, w);
+        bs_cuda_copy_back(h, &dwv);
+    }
+    if (in_deltas->data && bs_count(weights) > 0) {
         const bs_cuda_view din = pixels(h, in_deltas), wv = filters(h, weights);
         if (!convolve(h, BS_CUDNN_BACKWARD_DATA, &din, &wv, &dout, w))
             add_deltas(h, &din, &wv, &dout, w);

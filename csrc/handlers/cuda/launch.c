@@ -36,6 +36,10 @@ static void launch(bs_handler *h, bs_cuda_kernel kernel, const bs_launch *l, int
                          .blocks = (unsigned)(blocks < MAX_BLOCKS ? blocks : MAX_BLOCKS),
                          .threads = (unsigned)threads,
                          .args = l->args};
+    if (h->is_updating && bs_cuda_report_word(h)) {
+        work.args.array[BS_KERNEL_ARRAYS - 1].at = bs_cuda_report_word(h);
+        work.args.size[BS_KERNEL_SIZES - 1] = 1;
+    }
     if (h->error.code == BS_OK && blocks > 0 &&
         bs_cuda_function(cuda, kernel, l->extent > LARGEST_INT_INDEX, &work.function, &h->error) ==
             BS_OK)

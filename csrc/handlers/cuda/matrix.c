@@ -14,6 +14,7 @@ static void matrix_and_vector(bs_handler *h, bs_cuda_kernel kernel, bs_a_ m, bs_
         l.args.size[3] = 1;
     } else {
         const bs_array vm = bs_matrix(v, 1);
+        bs_launch_array(&l, 1, &vm);
         l.args.size[2] = vm.pitch;
         l.args.size[3] = vm.dim[1] == mm.dim[1];
     }

@@ -8,14 +8,16 @@ enum { WORKSPACE_BYTES = 32 << 20 }; /* what cuBLAS asks for on the largest devi
 /* cuBLAS forgets its memory when it gets a stream. With its own, sums are the same in every run. */
 static bs_status choose_stream(bs_cuda *cuda, CUstream stream, bs_error *err)
 {
-    if (cuda->blas_stream == stream)
+    if (cuda->blas_is_ready && cuda->blas_stream == stream)
         return BS_OK;
+    cuda->blas_is_ready = 0;
     if (!cuda->workspace)
         BS_TRY(BS_CUDA_CALL(cuda, err, cuMemAlloc_v2, &cuda->workspace, WORKSPACE_BYTES));
     BS_TRY(BS_CUDA_CALL(cuda, err, cublasSetStream_v2, cuda->blas, stream));
     BS_TRY(BS_CUDA_CALL(cuda, err, cublasSetWorkspace_v2, cuda->blas, (void *)cuda->workspace,
                         WORKSPACE_BYTES));
     cuda->blas_stream = stream;
+    cuda->blas_is_ready = 1;
     return BS_OK;
 }
 

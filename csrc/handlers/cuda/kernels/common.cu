@@ -50,12 +50,22 @@ typedef unsigned long long long_word;
 /* for (each row that is this block's) */
 #define EACH_ROW(row, n) for (index row = blockIdx.x; row < (n); row += gridDim.x)
 
+/* Whether an update of parameters is to be left out: size[UPDATES] says that it is one, and the last
+ * array, the word of ids.cu, that a kernel has found the data wrong. */
+enum { UPDATES = BS_KERNEL_SIZES - 1 };
+
+DEVICE int is_unwanted(const bs_kernel_args *args)
+{
+    return args->size[UPDATES] &&
+           *(const long_word *)args->array[BS_KERNEL_ARRAYS - 1].at != ~0ull;
+}
+
 /* The kernel `name` whose statements run at each place (row, col) of size[0] rows and size[1]
  * columns. */
 #define AT_EACH_PLACE(name, ...)                                                                   \
     KERNEL(name)                                                                                   \
     {                                                                                              \
-        const index rows = SIZE(0), cols = SIZE(1);                                                \
+        const index rows = is_unwanted(&args) ? 0 : SIZE(0), cols = SIZE(1);                       \
         EACH (nth, rows * cols) {                                                                  \
             const index row = rows == 1 ? 0 : nth / cols, col = nth - row * cols;                  \
             __VA_ARGS__;                                                                           \

@@ -1,35 +1,20 @@
 /* steppers.cu - updates of parameters, each in one pass over flat vectors. Arrays and numbers are
- * those of the operation, in its order. The last array is the word of ids.cu (or no memory): data
- * that a kernel has found wrong leads to no update. */
+ * those of the operation, in its order. */
 #define VECTOR(k) AT(k, row, col)
 
-DEVICE int data_is_wrong(const bs_kernel_args *args)
-{
-    const long_word *lowest = (const long_word *)args->array[BS_KERNEL_ARRAYS - 1].at;
-    return lowest && *lowest != ~0ull;
-}
-
-/* At each place of the vectors, unless data is wrong. */
-#define UPDATE(name, ...)                                                                          \
-    AT_EACH_PLACE(name, {                                                                          \
-        if (data_is_wrong(&args))                                                                  \
-            return;                                                                                \
-        __VA_ARGS__                                                                                \
-    })
-
-UPDATE(sgd_step, {
+AT_EACH_PLACE(sgd_step, {
     const real update = -NUMBER(0) * VECTOR(0);
     VECTOR(1) = update;
     VECTOR(2) += update;
 })
 
-UPDATE(momentum_step, {
+AT_EACH_PLACE(momentum_step, {
     const real v = NUMBER(1) * VECTOR(1) - NUMBER(0) * VECTOR(0);
     VECTOR(1) = v;
     VECTOR(2) += v;
 })
 
-UPDATE(rmsprop_step, {
+AT_EACH_PLACE(rmsprop_step, {
     const real rate = NUMBER(0), decay = NUMBER(1), epsilon = NUMBER(2), momentum = NUMBER(3);
     const real g = VECTOR(0), s = decay * VECTOR(1) + (1 - decay) * g * g;
     const real v = momentum * VECTOR(2) - rate * g / (FN(sqrt)(s) + epsilon);
@@ -38,7 +23,7 @@ UPDATE(rmsprop_step, {
     VECTOR(3) += v;
 })
 
-UPDATE(adam_step, {
+AT_EACH_PLACE(adam_step, {
     const real rate = NUMBER(0), beta1 = NUMBER(1), beta2 = NUMBER(2), epsilon = NUMBER(3);
     const real g = VECTOR(0), m = beta1 * VECTOR(1) + (1 - beta1) * g,
                v = beta2 * VECTOR(2) + (1 - beta2) * g * g;
@@ -47,13 +32,13 @@ UPDATE(adam_step, {
     VECTOR(3) -= rate * (m / NUMBER(4)) / (FN(sqrt)(v / NUMBER(5)) + epsilon);
 })
 
-UPDATE(adagrad_step, {
+AT_EACH_PLACE(adagrad_step, {
     const real g = VECTOR(0), s = VECTOR(1) + g * g;
     VECTOR(1) = s;
     VECTOR(2) -= NUMBER(0) * g / (FN(sqrt)(s) + NUMBER(1));
 })
 
-UPDATE(adadelta_step, {
+AT_EACH_PLACE(adadelta_step, {
     const real rate = NUMBER(0), decay = NUMBER(1), epsilon = NUMBER(2);
     const real g = VECTOR(0), s = decay * VECTOR(1) + (1 - decay) * g * g;
     const real u = FN(sqrt)(VECTOR(2) + epsilon) / FN(sqrt)(s + epsilon) * g;
