@@ -224,6 +224,23 @@ bs_status bs_network_finish(bs_network *net, bs_error *err)
     return code;
 }
 
+/* Copies a state of the host to a slot, by an operation, which handlers may check. */
+static bs_status set_state(bs_network *net, const bs_array *state, const bs_array *slot,
+                           bs_error *err)
+{
+    bs_handler *h = &net->handler;
+    bs_device *device = net->buffers.device;
+    const bs_mark mark = bs_scratch_mark(h);
+    const bs_array there = bs_scratch_like(h, slot);
+    bs_status status = BS_OK;
+    if (h->error.code == BS_OK)
+        status = device->write(device, &there, state->data, err);
+    if (status == BS_OK)
+        bs_copy_to(h, &there, slot);
+    bs_scratch_release(h, mark);
+    return status;
+}
+
 /* Zeroes the context slots, or fills them from the given states. */
 static bs_status set_states(bs_network *net, int n, const bs_state_before *states, bs_error *err)
 {
@@ -251,7 +268,13 @@ static bs_status set_states(bs_network *net, int n, const bs_state_before *state
         }
         if (given->dtype != slot.dtype)
             return bs_fail(err, BS_STATE, "the network's handler has changed under its context");
-        BS_TRY(net->buffers.device->write(net->buffers.device, &slot, given->data, err));
+        BS_TRY(set_state(net, given, &slot, err));
+        if (net->handler.error.code != BS_OK) {
+            bs_error_prefix(&net->handler.error, "the context of %s.%s.%s",
+                            net->wiring.layer[l->layer].name, bs_category_names[l->category],
+                            l->name);
+            break;
+        }
     }
     return bs_network_finish(net, err);
 }
