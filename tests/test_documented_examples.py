@@ -354,7 +354,7 @@ def test_a_network_on_the_gpu(rnn_net):
     try:
         handler = PyCudaHandler()
     except (ImportError, RuntimeError) as error:
-        assert 'NumpyHandler' in str(error)
+        assert 'libcuda was not found' in str(error) or 'cuInit failed' in str(error)
         return
     rnn_net.set_handler(handler)
 
