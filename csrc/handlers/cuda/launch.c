@@ -28,19 +28,19 @@ void bs_launch_number(const bs_handler *h, bs_launch *l, int k, double value)
         l->args.number[k].f = (float)value;
 }
 
-static void launch(bs_handler *h, bs_cuda_kernel kernel, const bs_launch *l, int64_t blocks,
-                   int threads)
+void bs_launch_blocks(bs_handler *h, bs_cuda_kernel kernel, const bs_launch *l, int64_t n,
+                      int threads)
 {
     bs_cuda *cuda = bs_cuda_of(h);
     bs_cuda_work work = {.kind = BS_CUDA_KERNEL,
-                         .blocks = (unsigned)(blocks < MAX_BLOCKS ? blocks : MAX_BLOCKS),
+                         .blocks = (unsigned)(n < MAX_BLOCKS ? n : MAX_BLOCKS),
                          .threads = (unsigned)threads,
                          .args = l->args};
     if (h->is_updating && bs_cuda_report_word(h)) {
         work.args.array[BS_KERNEL_ARRAYS - 1].at = bs_cuda_report_word(h);
         work.args.size[BS_KERNEL_SIZES - 1] = 1;
     }
-    if (h->error.code == BS_OK && blocks > 0 &&
+    if (h->error.code == BS_OK && n > 0 &&
         bs_cuda_function(cuda, kernel, l->extent > LARGEST_INT_INDEX, &work.function, &h->error) ==
             BS_OK)
         bs_cuda_submit(h, &work);
@@ -48,16 +48,10 @@ static void launch(bs_handler *h, bs_cuda_kernel kernel, const bs_launch *l, int
 
 void bs_launch_threads(bs_handler *h, bs_cuda_kernel kernel, const bs_launch *l, int64_t n)
 {
-    launch(h, kernel, l, (n + BLOCK - 1) / BLOCK, BLOCK);
+    bs_launch_blocks(h, kernel, l, (n + BLOCK - 1) / BLOCK, BLOCK);
 }
 
 void bs_launch_places(bs_handler *h, bs_cuda_kernel kernel, const bs_launch *l)
 {
     bs_launch_threads(h, kernel, l, l->args.size[0] * l->args.size[1]);
-}
-
-void bs_launch_blocks(bs_handler *h, bs_cuda_kernel kernel, const bs_launch *l, int64_t n,
-                      int threads)
-{
-    launch(h, kernel, l, n, threads);
 }

@@ -89,37 +89,31 @@ static void linear_act(bs_handler *h, bs_a_ x, bs_a_ w, bs_a_ bias, bs_a_ y, int
 
 /* ---- the last dimension ---- */
 
-static void merge_tt(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ out)
+/* `a` and `b` side by side, and `whole`: some of them are set from the others. */
+static void join(bs_handler *h, bs_cuda_kernel kernel, bs_a_ a, bs_a_ b, bs_a_ whole)
 {
     const bs_mark mark = bs_scratch_mark(h);
-    const bs_cuda_view av = bs_cuda_matrix(h, a, a->ndim - 1),
-                       bv = bs_cuda_matrix(h, b, b->ndim - 1),
-                       ov = bs_cuda_matrix(h, out, out->ndim - 1);
-    bs_launch l = bs_launch_over(ov.matrix.dim[0], ov.matrix.dim[1]);
-    bs_launch_array(&l, 0, &av.matrix);
-    bs_launch_array(&l, 1, &bv.matrix);
-    bs_launch_array(&l, 2, &ov.matrix);
-    l.args.size[2] = av.matrix.dim[1];
-    bs_launch_places(h, BS_KERNEL_merge_tt, &l);
-    bs_cuda_copy_back(h, &ov);
+    const bs_cuda_view view[] = {bs_cuda_matrix(h, a, a->ndim - 1),
+                                 bs_cuda_matrix(h, b, b->ndim - 1),
+                                 bs_cuda_matrix(h, whole, whole->ndim - 1)};
+    bs_launch l = bs_launch_over(view[2].matrix.dim[0], view[2].matrix.dim[1]);
+    for (int k = 0; k < 3; k++)
+        bs_launch_array(&l, k, &view[k].matrix);
+    l.args.size[2] = view[0].matrix.dim[1];
+    bs_launch_places(h, kernel, &l);
+    for (int k = 0; k < 3; k++)
+        bs_cuda_copy_back(h, &view[k]);
     bs_scratch_release(h, mark);
+}
+
+static void merge_tt(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ out)
+{
+    join(h, BS_KERNEL_merge_tt, a, b, out);
 }
 
 static void split_add_tt(bs_handler *h, bs_a_ x, bs_a_ out_a, bs_a_ out_b)
 {
-    const bs_mark mark = bs_scratch_mark(h);
-    const bs_cuda_view av = bs_cuda_matrix(h, out_a, out_a->ndim - 1),
-                       bv = bs_cuda_matrix(h, out_b, out_b->ndim - 1),
-                       xv = bs_cuda_matrix(h, x, x->ndim - 1);
-    bs_launch l = bs_launch_over(xv.matrix.dim[0], xv.matrix.dim[1]);
-    bs_launch_array(&l, 0, &av.matrix);
-    bs_launch_array(&l, 1, &bv.matrix);
-    bs_launch_array(&l, 2, &xv.matrix);
-    l.args.size[2] = av.matrix.dim[1];
-    bs_launch_places(h, BS_KERNEL_split_add_tt, &l);
-    bs_cuda_copy_back(h, &av);
-    bs_cuda_copy_back(h, &bv);
-    bs_scratch_release(h, mark);
+    join(h, BS_KERNEL_split_add_tt, out_a, out_b, x);
 }
 
 /* ---- copies in another order ---- */
