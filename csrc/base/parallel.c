@@ -61,6 +61,14 @@ static uint32_t generation(uint64_t ticket)
     return (uint32_t)(ticket >> 32);
 }
 
+/* The generation of the present job. While the next one is being written there is none, and the
+ * answer is `seen`: a worker that came now would find no task, and would not look again. */
+static uint32_t present_job(uint32_t seen)
+{
+    const uint64_t ticket = atomic_load(&pool.ticket);
+    return (uint32_t)ticket == CLOSED ? seen : generation(ticket);
+}
+
 /* Takes and runs tasks of the present job until there are none. */
 static void work(int thread)
 {
@@ -87,23 +95,22 @@ static void work(int thread)
 static void *worker(void *argument)
 {
     const int thread = (int)(intptr_t)argument;
-    uint32_t seen = 0; /* generations start at 1 */
+    uint32_t seen = 0, job; /* generations start at 1 */
     bs_flush_subnormals(1);
     for (;;) {
-        for (int spin = 0;
-             generation(atomic_load_explicit(&pool.ticket, memory_order_acquire)) == seen; spin++) {
+        for (int spin = 0; (job = present_job(seen)) == seen; spin++) {
             if (spin < SPIN_WORKER) {
                 pause_briefly();
                 continue;
             }
             pthread_mutex_lock(&pool.mutex);
             atomic_fetch_add(&pool.sleeping, 1);
-            while (generation(atomic_load(&pool.ticket)) == seen)
+            while (present_job(seen) == seen)
                 pthread_cond_wait(&pool.wake, &pool.mutex);
             atomic_fetch_sub(&pool.sleeping, 1);
             pthread_mutex_unlock(&pool.mutex);
         }
-        seen = generation(atomic_load(&pool.ticket));
+        seen = job;
         work(thread);
     }
     return NULL;

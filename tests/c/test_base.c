@@ -1,8 +1,10 @@
 /* test_base.c - status, memory, Philox, subnormal numbers and the thread pool. */
 #include <float.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <time.h>
 
 #include "bs_test.h"
 
@@ -196,6 +198,35 @@ BS_TEST(parallel_threads_are_exclusive)
     bs_set_num_threads(4, NULL);
     atomic_store(&wrong, 0);
     bs_parallel(500, exclusive_task, NULL);
+    CHECK(atomic_load(&wrong) == 0);
+    bs_set_num_threads(before, NULL);
+}
+
+/* Ends when all tasks of the job run at the same time, or after a long time. */
+static void meeting_task(void *context, int64_t task, int thread)
+{
+    struct timespec now;
+    (void)task, (void)thread;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    const time_t end = now.tv_sec + 20;
+    atomic_fetch_add((atomic_int *)context, 1);
+    while (atomic_load((atomic_int *)context) < 2 && now.tv_sec < end) {
+        sched_yield();
+        clock_gettime(CLOCK_MONOTONIC, &now);
+    }
+    if (atomic_load((atomic_int *)context) < 2)
+        atomic_fetch_add(&wrong, 1);
+}
+
+BS_TEST(parallel_has_workers_at_every_job)
+{
+    const int before = bs_num_threads();
+    bs_set_num_threads(2, NULL);
+    atomic_store(&wrong, 0);
+    for (int job = 0; job < 2000 && atomic_load(&wrong) == 0; job++) {
+        atomic_int arrived = 0;
+        bs_parallel(2, meeting_task, &arrived);
+    }
     CHECK(atomic_load(&wrong) == 0);
     bs_set_num_threads(before, NULL);
 }
