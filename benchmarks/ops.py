@@ -21,7 +21,7 @@ import brainstorm as bs
 from brainstorm import _core
 from machine import describe, product_rate
 
-TURNS, PAUSE = 5, 0.1  # a pause lets NumPy's threads fall asleep
+TURNS, PAUSE = 5, 0.3  # threads of NumPy must sleep: those of OpenBLAS spin for 0.13 s
 RND = np.random.RandomState(0)
 
 

@@ -25,7 +25,7 @@ from machine import describe, product_rate
 from workloads import WORKLOADS
 
 HERE = Path(__file__).parent
-TURNS, PAUSE = 7, 0.1  # a pause lets the threads of the one before fall asleep
+TURNS, PAUSE = 7, 0.3  # threads of the one before must sleep: those of OpenBLAS spin for 0.13 s
 PEERS = [('torch', 'torch'), ('torch', 'torch channels_last'), ('jax', 'jax')]
 IMAGES_ONLY = 'torch channels_last'
 
