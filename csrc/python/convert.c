@@ -150,8 +150,7 @@ static int open_numpy(bs_argument *argument, bs_array *array, PyObject *value, b
     return 0;
 }
 
-/* A GpuArray of this device and dtype that the engine can express, or a packed copy of anything
- * else. So is an array of another handler, whose work on it nobody waits for otherwise. */
+/* A GpuArray of the dtype that the engine can express, or a packed copy of anything else. */
 static int open_gpu(bs_argument *argument, bs_array *array, PyObject *value, bs_device *device,
                     bs_arg_kind kind, const char *op, const char *name)
 {
@@ -182,8 +181,7 @@ static int open_gpu(bs_argument *argument, bs_array *array, PyObject *value, bs_
         return -1;
     }
     argument->given = Py_NewRef(value);
-    if (given->device->memory == device->memory && given->dtype == device->dtype &&
-        bs_gpu_array_express(given, array)) {
+    if (given->dtype == device->dtype && bs_gpu_array_express(given, array)) {
         argument->used = Py_NewRef(value);
         return 0;
     }

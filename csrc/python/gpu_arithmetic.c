@@ -13,7 +13,7 @@ static gpu_array *operand(PyObject *value, const gpu_array *like)
     const bs_dtype dtype = like->device->dtype;
     if (bs_is_gpu_array(value)) {
         const gpu_array *a = (gpu_array *)value;
-        if (a->device->memory == like->device->memory && a->dtype == dtype &&
+        if (a->device->options.number == like->device->options.number && a->dtype == dtype &&
             bs_gpu_array_express(a, &unused))
             return (gpu_array *)Py_NewRef(value);
         return bs_gpu_array_packed(a, like->device, dtype);

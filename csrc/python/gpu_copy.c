@@ -124,7 +124,7 @@ static int copy_on_device(const gpu_array *from, const gpu_array *to)
 {
     bs_array source, dest;
     bs_handler h;
-    if (from->device->memory != to->device->memory || from->dtype != to->dtype ||
+    if (from->device->options.number != to->device->options.number || from->dtype != to->dtype ||
         to->dtype != to->device->dtype || !bs_gpu_array_express(from, &source) ||
         !bs_gpu_array_express(to, &dest) || !bs_same_shape(&source, &dest) ||
         bs_overlaps(&source, &dest))
