@@ -47,10 +47,13 @@ class Double:
         self.library = ctypes.CDLL(str(path))
         for name, result in [('double_report', ctypes.c_char_p),
                              ('double_live_bytes', ctypes.c_long),
+                             ('double_pooled_bytes', ctypes.c_long),
+                             ('double_set_memory', ctypes.c_size_t),
                              ('double_live_objects', ctypes.c_long),
                              ('double_replace_kernel', ctypes.c_void_p)]:
             getattr(self.library, name).restype = result
         self.library.double_fail_at.argtypes = [ctypes.c_long, ctypes.c_int]
+        self.library.double_set_memory.argtypes = [ctypes.c_size_t]
         self.library.double_calls.restype = ctypes.c_long
         context = ctypes.c_void_p()
         self.library.double_plug(1)
@@ -89,19 +92,43 @@ class Double:
     def free(self, address):
         self.cuMemFree_v2(ctypes.c_ulonglong(address))
 
-    def upload(self, array, address=None):
+    def upload(self, array, address=None, stream=None):
         """Copies to new memory or to an address, and returns where that is."""
         if address is None:
             address = self.allocate(array.nbytes)
         self.cuMemcpyHtoDAsync_v2(ctypes.c_ulonglong(address), ctypes.c_void_p(array.ctypes.data),
-                                  ctypes.c_size_t(array.nbytes), None)
+                                  ctypes.c_size_t(array.nbytes), stream)
         return address
 
-    def download(self, address, shape, dtype):
-        array = np.empty(shape, dtype)
+    def download(self, address, shape=None, dtype=None, stream=None, array=None):
+        """Copies to a new array, or to the one that is given."""
+        if array is None:
+            array = np.empty(shape, dtype)
         self.cuMemcpyDtoHAsync_v2(ctypes.c_void_p(array.ctypes.data), ctypes.c_ulonglong(address),
-                                  ctypes.c_size_t(array.nbytes), None)
+                                  ctypes.c_size_t(array.nbytes), stream)
         return array
+
+    # ---- streams ----
+
+    def stream(self):
+        """One that does not wait for the default stream, nor is waited for."""
+        stream = ctypes.c_void_p()
+        self.cuStreamCreate(ctypes.byref(stream), 1)
+        return stream
+
+    def event(self, stream=None):
+        """A new event that is recorded on a stream."""
+        event = ctypes.c_void_p()
+        self.cuEventCreate(ctypes.byref(event), 2)
+        self.cuEventRecord(event, stream)
+        return event
+
+    def pinned(self, *shape):
+        """(array of float32 in pinned memory, its address)"""
+        address = ctypes.c_void_p()
+        self.cuMemHostAlloc(ctypes.byref(address), ctypes.c_size_t(4 * int(np.prod(shape))), 0)
+        numbers = ctypes.cast(address, ctypes.POINTER(ctypes.c_float))
+        return np.ctypeslib.as_array(numbers, shape), address
 
     # ---- kernels ----
 

@@ -159,21 +159,6 @@ def test_allocations_of_the_host(double, prepare, action):
                      _core.fail_allocation, _core.allocation_count, MemoryError)
 
 
-def test_no_memory_on_the_device_is_a_memory_error(double):
-    handler = PyCudaHandler()
-    net = new_network()
-    net.set_handler(handler)
-    double.library.double_fail_at(2, OUT_OF_MEMORY)
-    with pytest.raises(MemoryError, match='no memory for 32 bytes on the device: cuMemAlloc_v2'):
-        handler.zeros((2, 4))
-    huge = {name: np.broadcast_to(0.0, (100000, 1000, size))
-            for name, size in [('default', 4), ('targets', 1)]}
-    with pytest.raises(MemoryError, match='no memory for .* MB of buffers: cuMemAlloc_v2 failed'):
-        net.provide_external_data(huge)
-    net.provide_external_data(DATA)
-    net.forward_pass()
-
-
 def test_after_a_fork(cuda_double, tmp_path):
     """A GPU does not survive a fork: the child is told so, and may go its way."""
     env = {**os.environ, 'PYTHONPATH': os.pathsep.join([str(ROOT), *sys.path]),

@@ -41,6 +41,7 @@ void bs_arena_close(bs_arena *arena);
 typedef struct bs_block {
     void *data;
     size_t bytes;
+    int is_shown;                            /* to others, whose work on it nobody here waits for */
     int64_t references;                      /* changed only with atomic operations */
     void (*release)(struct bs_block *block); /* frees data; set by the handler that made it */
 } bs_block;

@@ -104,9 +104,13 @@ static PyObject *host_numbers(PyObject *value, const char *name)
 /* What lies on the device already stays there. */
 static PyObject *numbers(PyObject *value, const char *name, bs_device *device)
 {
-    if (device->type->host_memory || !PyObject_HasAttrString(value, "__cuda_array_interface__"))
+    if (device->type->host_memory)
         return host_numbers(value, name);
-    return bs_is_gpu_array(value) ? Py_NewRef(value) : (PyObject *)bs_gpu_array_from(value, device);
+    if (bs_is_gpu_array(value)) /* whose interface is for others */
+        return Py_NewRef(value);
+    return PyObject_HasAttrString(value, "__cuda_array_interface__")
+               ? (PyObject *)bs_gpu_array_from(value, device)
+               : host_numbers(value, name);
 }
 
 static int take_shape(item *it)

@@ -70,6 +70,9 @@ PyObject *bs_gpu_interface(PyObject *self, void *unused);
 PyObject *bs_gpu_dlpack(PyObject *self, PyObject *args, PyObject *kwargs);
 PyObject *bs_gpu_dlpack_device(PyObject *self, PyObject *unused);
 
+/* To be called before others learn where the memory is: when it is freed, their work is waited for.
+ */
+void bs_gpu_array_show(const gpu_array *a);
 /* Waits until what was asked of the array's device is done: 0, or -1 and an exception. */
 int bs_gpu_array_wait(const gpu_array *a);
 /* A view of the memory of an array of another library. */

@@ -96,6 +96,7 @@ static dl_export *new_export(gpu_array *a)
         PyErr_NoMemory();
         return NULL;
     }
+    bs_gpu_array_show(a);
     e->array = (gpu_array *)Py_NewRef((PyObject *)a);
     memcpy(e->shape, a->dim, sizeof a->dim);
     memcpy(e->strides, a->stride, sizeof a->stride);

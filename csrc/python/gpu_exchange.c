@@ -23,6 +23,12 @@ int bs_gpu_array_wait(const gpu_array *a)
 
 /* ---- to others ---- */
 
+void bs_gpu_array_show(const gpu_array *a)
+{
+    if (a->block)
+        a->block->is_shown = 1;
+}
+
 PyObject *bs_gpu_interface(PyObject *self, void *unused)
 {
     const gpu_array *a = (gpu_array *)self;
@@ -34,6 +40,7 @@ PyObject *bs_gpu_interface(PyObject *self, void *unused)
         Py_XDECREF(strides);
         return NULL;
     }
+    bs_gpu_array_show(a);
     return Py_BuildValue(
         "{sNsss(KO)sNsisi}", "shape", shape, "typestr", a->dtype == BS_F64 ? "<f8" : "<f4", "data",
         (unsigned long long)(is_empty ? 0 : (uintptr_t)a->data), a->read_only ? Py_True : Py_False,

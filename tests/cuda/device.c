@@ -1,5 +1,4 @@
-/* device.c - one GPU, its context and its streams, which are done with work before a call for it
- * returns. */
+/* device.c - one GPU and its context. */
 #include "double.h"
 
 #include <stdio.h>
@@ -11,14 +10,9 @@ enum { DRIVER_VERSION = 13000, MAJOR = 9, MINOR = 0 };
 struct CUctx_st {
     int references;
 };
-struct CUstream_st {
-    CUstream next;
-};
-
 static int initialised;
 static struct CUctx_st primary;
 static _Thread_local CUcontext current;
-static CUstream streams;
 
 int is_initialised(void)
 {
@@ -30,11 +24,16 @@ int has_context(void)
     return current && current->references > 0;
 }
 
-static int is_plugged = 1;
+static int is_plugged = 1, has_pools = 1;
 
 void double_plug(int is_there)
 {
     is_plugged = is_there;
+}
+
+void double_have_pools(int yes)
+{
+    has_pools = yes;
 }
 
 static int initialise(void)
@@ -72,6 +71,7 @@ static int attribute(int *out, CUdevice_attribute which)
     switch (which) {
     case BS_CU_CAPABILITY_MAJOR: return set_int(out, MAJOR);
     case BS_CU_CAPABILITY_MINOR: return set_int(out, MINOR);
+    case BS_CU_MEMORY_POOLS: return set_int(out, has_pools);
     default: return report(INVALID_VALUE, "the double has no attribute %d", (int)which);
     }
 }
@@ -89,6 +89,7 @@ static int release(void)
 {
     if (primary.references == 0)
         return report(INVALID_CONTEXT, "the context is released more often than retained");
+    run_everything();
     primary.references--;
     return 0;
 }
@@ -99,56 +100,6 @@ static int make_current(CUcontext context)
         return report(INVALID_CONTEXT, "this is no context");
     current = context;
     return 0;
-}
-
-/* The link that leads to a stream, to NULL if it does not exist. */
-static CUstream *link_to(CUstream stream)
-{
-    CUstream *link = &streams;
-    while (*link && *link != stream)
-        link = &(*link)->next;
-    return link;
-}
-
-static int check_stream(CUstream stream)
-{
-    return stream && !*link_to(stream) ? report(INVALID_HANDLE, "this is no stream") : 0;
-}
-
-static int create_stream(CUstream *out)
-{
-    CUstream stream = malloc(sizeof *stream);
-    stream->next = streams;
-    *out = streams = stream;
-    count_object(1);
-    return 0;
-}
-
-static int destroy_stream(CUstream stream)
-{
-    CUstream *link = link_to(stream);
-    if (!*link)
-        return report(INVALID_HANDLE, "this is no stream");
-    *link = stream->next;
-    free(stream);
-    count_object(-1);
-    return 0;
-}
-
-static long tasks;
-
-long double_tasks(void)
-{
-    return tasks;
-}
-
-int submit(CUstream stream, const task *work)
-{
-    const int code = check_stream(stream);
-    if (code || capture_task(stream, work))
-        return code;
-    tasks++;
-    return work->run(work);
 }
 
 /* ---- the functions ---- */
@@ -199,21 +150,4 @@ CUresult cuDevicePrimaryCtxRelease_v2(CUdevice device)
 CUresult cuCtxSetCurrent(CUcontext context)
 {
     CALL(INIT, make_current(context));
-}
-
-CUresult cuStreamCreate(CUstream *out, unsigned int flags)
-{
-    (void)flags;
-    CALL(CONTEXT, create_stream(out));
-}
-
-CUresult cuStreamDestroy_v2(CUstream stream)
-{
-    RELEASE(CONTEXT, destroy_stream(stream));
-}
-
-CUresult cuStreamSynchronize(CUstream stream)
-{
-    CALL(CONTEXT, is_capturing() ? report(CAPTURING, "waiting for a stream that captures")
-                                 : check_stream(stream));
 }

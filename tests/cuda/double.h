@@ -3,7 +3,8 @@
  * C.
  *
  * It is stricter than a GPU. Memory of the device is NaN until it is written, its addresses mean
- * nothing to the CPU, and every call that is given some looks whether it exists. Threads of a block
+ * nothing to the CPU, and every call that is given some looks whether it exists. Streams do nothing
+ * before somebody waits for them, and look again then. Threads of a block
  * go as far as they can before others begin, in one of three orders; threads that miss each other
  * are reported, and so is what is left at the end. A failing call has its reason in
  * double_report(). */
@@ -36,14 +37,23 @@ typedef void kernel(const bs_kernel_args args);
 API void double_set_order(int order);
 /* Whether the GPU is in the machine, which cuInit finds out. It is, at first. */
 API void double_plug(int is_there);
-/* The n-th call from now on fails with this code; n = 0: none does. What releases something does so
- * all the same. cuGetErrorString never fails and is not counted. */
+/* How much memory it has from now on, 4 GiB at first; what it had. */
+API size_t double_set_memory(size_t bytes);
+/* Whether it has pools of memory. It has, at first. */
+API void double_have_pools(int yes);
+/* Whether streams beside the default one do their work as soon as they may, from now on. At first
+ * they do it as late as they may. */
+API void double_hurry(int yes);
+/* The n-th call from now on fails with this code; n = 0: none does. What releases something, or
+ * waits, does so all the same. cuGetErrorString never fails and is not counted. */
 API void double_fail_at(long n, int code);
-API long double_calls(void);          /* so far */
-API long double_live_bytes(void);     /* of memory that is not freed */
+API long double_calls(void); /* so far */
+/* Of memory, pinned memory too, that is not freed after all work is done. */
+API long double_live_bytes(void);
+API long double_pooled_bytes(void);   /* of freed memory that pools keep */
 API long double_live_objects(void);   /* streams, modules, programs, descriptors, handles ... */
 API long double_graph_launches(void); /* so far */
-API long double_tasks(void);          /* kernels, products, copies that have run so far */
+API long double_tasks(void);          /* kernels, products, copies, fills so far */
 API const char *double_report(void);  /* why a call failed last */
 /* Another function for the kernel bs_<name> of a variant, such as one with a bug, until the process
  * ends or the old one, which is returned, is put back. */
@@ -101,30 +111,37 @@ int call_end(int code);
 int report(int code, const char *format, ...) BS_PRINTF(2, 3);
 void count_object(int difference); /* 1 for a new one, -1 for one that is gone */
 
-/* ---- contexts and streams (device.c) ---- */
+/* ---- contexts (device.c) ---- */
 
 int is_initialised(void);
 int has_context(void);
 
+/* ---- streams and events (streams.c) ---- */
+
 /* Work for a stream: copies of it can be kept and run again. */
 typedef struct task {
     int (*run)(const struct task *task);
-    void *at[4]; /* memory of the device that a product or a convolution works on */
+    void *at[BS_KERNEL_ARRAYS]; /* memory of the device that it works on; NULL: less than that */
     union {
         struct {
             CUfunction function;
             unsigned blocks, threads; /* blocks, and threads of a block */
             bs_kernel_args args;      /* with addresses of the CPU */
-        } launch;
+        } launch;                     /* at: its arrays */
         struct {
             unsigned char *to;
             const unsigned char *from;
             size_t to_pitch, from_pitch, width, height;
-        } copy;
+            const void *pinned; /* the side that is memory of the host, or NULL */
+            uint64_t content;   /* of that side, if it is copied from there, a hash */
+        } copy;                 /* at: the sides on the device */
         struct {
-            unsigned char *to, value;
+            unsigned char value;
             size_t bytes;
-        } set;
+        } set; /* at: where */
+        struct {
+            struct block *block;
+        } release;
         struct {
             ptrdiff_t a_row, a_col, b_row, b_col, pitch; /* elements between rows, columns */
             int rows, cols, terms, tf32;
@@ -139,8 +156,11 @@ typedef struct task {
     };
 } task;
 
-/* Everything that a stream does comes through here. */
+/* Everything that a stream does comes through here, and is done later. */
 int submit(CUstream stream, const task *work);
+/* Does all that the stream has to do; the code of the first failure since this was asked for. */
+int finish(CUstream stream);
+void run_everything(void);
 
 /* ---- graphs (graphs.c) ---- */
 
@@ -150,12 +170,25 @@ int is_capturing(void);
 
 /* ---- memory (memory.c) ---- */
 
-/* Whether the memory that a task works on is still there; else a report. */
-int are_live(const task *work);
+/* Beyond the 48 bits, or with five levels of pages the part of 57, that processors give to
+ * programs; below the byte that arm64 ignores. */
+static const CUdeviceptr ON_DEVICE = 1ull << 55;
 
-/* The address for the CPU; NULL after a report if these bytes are not all in memory of the device.
- * `what` names them. */
+/* The address for the CPU; NULL after a report if these bytes are not all in memory of the device
+ * that nobody has freed. `what` names them. */
 void *cpu_address(CUdeviceptr address, size_t bytes, const char *what);
+/* Whether an address for the CPU is in memory of the device, perhaps such that is freed when a
+ * stream gets there. */
+int is_live(const void *at);
+int is_pinned(const void *at); /* in pinned memory of the host */
+
+/* ---- copies (copies.c) ---- */
+
+/* Whether the memory that a task works on is still there, and what it copies from the host is as it
+ * was; else a report. */
+int is_still_there(const task *work);
+/* Fills memory of the device, given by its address for the CPU. */
+int fill(void *to, unsigned char value, size_t bytes, CUstream stream);
 
 /* ---- products (products.c) ---- */
 

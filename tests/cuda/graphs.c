@@ -203,7 +203,8 @@ static int run(CUgraph graph, CUstream stream)
 {
     int code = 0;
     for (int i = 0; i < graph->n_tasks && !code; i++)
-        code = are_live(&graph->tasks[i]) ? submit(stream, &graph->tasks[i]) : ILLEGAL_ADDRESS;
+        code = is_still_there(&graph->tasks[i]) ? submit(stream, &graph->tasks[i])
+                                                : ILLEGAL_ADDRESS;
     for (struct CUgraphNode_st *node = graph->first; node && !code; node = node->next)
         code = node->is_kernel
                    ? launch_kernel(node->function, node->blocks, node->threads, &node->args, stream)

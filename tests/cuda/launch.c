@@ -75,9 +75,17 @@ static int run_alone(const task *work)
     return 0;
 }
 
+static int fail_unloaded(const task *work)
+{
+    return report(INVALID_HANDLE, "%s: its module is not loaded any more",
+                  work->launch.function->name);
+}
+
 static int run_launch(const task *work)
 {
     const walk blocks = walk_through(work->launch.blocks);
+    if (!is_loaded(work->launch.function))
+        return fail_unloaded(work);
     gridDim.x = work->launch.blocks;
     blockDim.x = work->launch.threads;
     for (unsigned k = 0; k < blocks.n; k++) {
@@ -101,6 +109,7 @@ static int translate_addresses(task *work)
         snprintf(what, sizeof what, "array %d of %s", k, work->launch.function->name);
         if (*at && !(*at = cpu_address((CUdeviceptr)(uintptr_t)*at, 0, what)))
             return ILLEGAL_ADDRESS;
+        work->at[k] = *at;
     }
     return 0;
 }
@@ -112,10 +121,7 @@ static int check_shape(const task *work)
         (work->launch.function->kind == TOGETHER && threads % 32 != 0))
         return report(INVALID_VALUE, "%s: %u blocks of %u threads", work->launch.function->name,
                       blocks, threads);
-    return is_loaded(work->launch.function)
-               ? 0
-               : report(INVALID_HANDLE, "%s: its module is not loaded any more",
-                        work->launch.function->name);
+    return is_loaded(work->launch.function) ? 0 : fail_unloaded(work);
 }
 
 int launch_kernel(CUfunction function, unsigned blocks, unsigned threads,

@@ -7,10 +7,7 @@
 
 #include "sanitizer.h"
 
-/* Beyond the 48 bits, or with five levels of pages the part of 57, that processors give to
- * programs; below the byte that arm64 ignores. */
-static const CUdeviceptr ON_DEVICE = 1ull << 55;
-static const size_t DEVICE_MEMORY = (size_t)4 << 30;
+static size_t device_memory = (size_t)4 << 30;
 enum {
     ALIGNMENT = 256,
     NOT_WRITTEN = 0xFF,                      /* as a float or double: NaN */
@@ -20,31 +17,41 @@ enum {
 typedef struct block {
     unsigned char *at;
     size_t bytes;
+    CUmemoryPool pool; /* that it is from, or NULL */
+    int is_freed;      /* as soon as its stream gets there */
     struct block *next;
 } block;
 
-static block *blocks;
-static size_t live_bytes;
+struct CUmemPoolHandle_st {
+    CUmemoryPool next;
+    size_t live;      /* bytes of blocks */
+    size_t kept;      /* bytes of freed ones that are not given back to the device */
+    size_t threshold; /* more are not kept */
+    int is_destroyed; /* it goes with its last block */
+};
 
-static int allocate(CUdeviceptr *out, size_t bytes)
+static block *blocks, *pinned;
+static CUmemoryPool pools;
+
+/* ---- blocks ---- */
+
+/* Memory with a guard behind it; NULL after a report. */
+static block *new_block(block **list, size_t bytes)
 {
     void *at;
     block *b;
-    if (is_capturing())
-        return report(CAPTURING, "an allocation while a stream captures");
-    if (bytes == 0)
-        return report(INVALID_VALUE, "an allocation of no bytes");
-    if (bytes > DEVICE_MEMORY - live_bytes)
-        return report(OUT_OF_MEMORY, "out of memory");
-    if (posix_memalign(&at, ALIGNMENT, bytes + GUARD) != 0)
-        return report(OUT_OF_MEMORY, "out of memory");
+    if (bytes == 0) {
+        report(INVALID_VALUE, "an allocation of no bytes");
+        return NULL;
+    }
+    if (posix_memalign(&at, ALIGNMENT, bytes + GUARD) != 0) {
+        report(OUT_OF_MEMORY, "out of memory");
+        return NULL;
+    }
     memset(at, NOT_WRITTEN, bytes + GUARD);
-    b = malloc(sizeof *b);
-    *b = (block){at, bytes, blocks};
-    blocks = b;
-    live_bytes += bytes;
-    *out = (CUdeviceptr)at | ON_DEVICE;
-    return 0;
+    b = calloc(1, sizeof *b);
+    *b = (block){.at = at, .bytes = bytes, .next = *list};
+    return *list = b;
 }
 
 static int was_written_past_its_end(const block *b)
@@ -55,96 +62,238 @@ static int was_written_past_its_end(const block *b)
     return 0;
 }
 
-static int release(CUdeviceptr address)
+/* What is read there from now on is NaN. */
+static int free_block(block **list, block *b)
 {
-    block **link = &blocks, *b;
-    int written;
-    if (address == 0)
-        return 0;
-    while (*link && ((CUdeviceptr)(*link)->at | ON_DEVICE) != address)
-        link = &(*link)->next;
-    b = *link;
-    if (!b)
-        return report(INVALID_VALUE, "0x%llx is freed, but was not allocated or is free", address);
-    written = was_written_past_its_end(b);
-    *link = b->next;
-    live_bytes -= b->bytes;
+    const int written = was_written_past_its_end(b);
+    while (*list != b)
+        list = &(*list)->next;
+    *list = b->next;
+    memset(b->at, NOT_WRITTEN, b->bytes);
     free(b->at);
     free(b);
     return written ? report(ILLEGAL_ADDRESS, "memory was written past its end") : 0;
 }
 
-int are_live(const task *work)
+/* The block that has all these bytes, or NULL. */
+static block *block_with(block *list, const void *first, size_t bytes)
 {
-    for (size_t k = 0; k < sizeof work->at / sizeof work->at[0]; k++)
-        if (work->at[k] &&
-            !cpu_address((CUdeviceptr)work->at[k] | ON_DEVICE, 1, "an array of a graph"))
-            return 0;
-    return 1;
+    const unsigned char *at = first;
+    for (block *b = list; b; b = b->next)
+        if (at >= b->at && at <= b->at + b->bytes && bytes <= (size_t)(b->at + b->bytes - at))
+            return b;
+    return NULL;
 }
 
 void *cpu_address(CUdeviceptr address, size_t bytes, const char *what)
 {
-    const unsigned char *at = (unsigned char *)(address & ~ON_DEVICE);
-    if (!(address & ON_DEVICE)) {
+    void *at = (void *)(address & ~ON_DEVICE);
+    const block *b = block_with(blocks, at, bytes);
+    if (b && !b->is_freed && (address & ON_DEVICE))
+        return at;
+    if (!(address & ON_DEVICE))
         report(ILLEGAL_ADDRESS, "%s: 0x%llx is not on the device", what, address);
-        return NULL;
-    }
-    for (const block *b = blocks; b; b = b->next)
-        if (at >= b->at && at <= b->at + b->bytes && bytes <= (size_t)(b->at + b->bytes - at))
-            return (void *)at;
-    report(ILLEGAL_ADDRESS, "%s: %zu bytes at 0x%llx are not all allocated", what, bytes, address);
+    else
+        report(ILLEGAL_ADDRESS, "%s: %zu bytes at 0x%llx are not all allocated", what, bytes,
+               address);
     return NULL;
 }
 
-/* ---- copies ---- */
-
-static int run_copy(const task *work)
+int is_live(const void *at)
 {
-    for (size_t row = 0; row < work->copy.height; row++)
-        memmove(work->copy.to + row * work->copy.to_pitch,
-                work->copy.from + row * work->copy.from_pitch, work->copy.width);
-    return 0;
+    return block_with(blocks, at, 0) != NULL;
 }
 
-static int run_set(const task *work)
+int is_pinned(const void *at)
 {
-    memset(work->set.to, work->set.value, work->set.bytes);
-    return 0;
+    return block_with(pinned, at, 1) != NULL;
 }
 
-static int set(CUdeviceptr to, unsigned char value, size_t bytes, CUstream stream)
+/* The block that begins at an address and can be freed; NULL after a report. */
+static block *block_at(CUdeviceptr address)
 {
-    task work = {run_set, .set = {cpu_address(to, bytes, "what is set"), value, bytes}};
-    return work.set.to ? submit(stream, &work) : ILLEGAL_ADDRESS;
-}
-
-/* The first byte of a side of a copy; NULL after a report. */
-static void *side(int kind, const void *host, CUdeviceptr device, size_t first, size_t span)
-{
-    if (kind == BS_CU_DEVICE)
-        return cpu_address(device + first, span, "a copy");
-    if (kind == BS_CU_HOST && host && !((CUdeviceptr)host & ON_DEVICE))
-        return (char *)host + first;
-    report(INVALID_VALUE, "a copy: memory of kind %d at %p", kind, host);
+    block *b = blocks;
+    while (b && ((CUdeviceptr)b->at | ON_DEVICE) != address)
+        b = b->next;
+    if (b && !b->is_freed)
+        return b;
+    report(INVALID_VALUE, "0x%llx is freed, but was not allocated or is free", address);
     return NULL;
 }
 
-static int copy(const CUDA_MEMCPY2D *c, CUstream stream)
+static size_t bytes_of(const block *list)
 {
-    const size_t width = c->WidthInBytes, height = c->Height;
-    const size_t to_pitch = c->dstPitch, from_pitch = c->srcPitch;
-    task work = {run_copy, .copy = {NULL, NULL, to_pitch, from_pitch, width, height}};
-    if (width == 0 || height == 0)
+    size_t sum = 0;
+    for (; list; list = list->next)
+        sum += list->bytes;
+    return sum;
+}
+
+static size_t bytes_of_pools(void)
+{
+    size_t sum = 0;
+    for (CUmemoryPool pool = pools; pool; pool = pool->next)
+        sum += pool->kept;
+    return sum;
+}
+
+static int has_room(size_t bytes)
+{
+    if (bytes_of(blocks) + bytes_of_pools() + bytes <= device_memory)
+        return 1;
+    report(OUT_OF_MEMORY, "out of memory");
+    return 0;
+}
+
+static int allocate(CUdeviceptr *out, size_t bytes)
+{
+    block *b;
+    if (is_capturing())
+        return report(CAPTURING, "an allocation while a stream captures");
+    if (!has_room(bytes))
+        return OUT_OF_MEMORY;
+    if (!(b = new_block(&blocks, bytes)))
+        return INVALID_VALUE;
+    *out = (CUdeviceptr)b->at | ON_DEVICE;
+    return 0;
+}
+
+/* As on a GPU, nobody can have been using it then. */
+static int release(CUdeviceptr address)
+{
+    block *b;
+    if (address == 0)
         return 0;
-    if (c->dstXInBytes + width > to_pitch || c->srcXInBytes + width > from_pitch)
-        return report(INVALID_VALUE, "a copy: rows of %zu bytes, pitches %zu and %zu", width,
-                      to_pitch, from_pitch);
-    work.copy.to = side(c->dstMemoryType, c->dstHost, c->dstDevice,
-                        c->dstY * to_pitch + c->dstXInBytes, (height - 1) * to_pitch + width);
-    work.copy.from = side(c->srcMemoryType, c->srcHost, c->srcDevice,
-                          c->srcY * from_pitch + c->srcXInBytes, (height - 1) * from_pitch + width);
-    return work.copy.to && work.copy.from ? submit(stream, &work) : INVALID_VALUE;
+    run_everything();
+    if (!(b = block_at(address)))
+        return INVALID_VALUE;
+    if (b->pool)
+        return report(INVALID_VALUE, "memory of a pool is freed as if it were none");
+    return free_block(&blocks, b);
+}
+
+/* ---- pools ---- */
+
+static CUmemoryPool *link_to_pool(CUmemoryPool pool)
+{
+    CUmemoryPool *link = &pools;
+    while (*link && *link != pool)
+        link = &(*link)->next;
+    return link;
+}
+
+static int is_pool(CUmemoryPool pool)
+{
+    if (pool && *link_to_pool(pool) && !pool->is_destroyed)
+        return 1;
+    report(INVALID_VALUE, "this is no pool");
+    return 0;
+}
+
+static int create_pool(CUmemoryPool *out, const CUmemPoolProps *props)
+{
+    CUmemoryPool pool;
+    if (props->allocType != BS_CU_PINNED || props->location.type != BS_CU_ON_DEVICE ||
+        props->location.id != 0 || props->handleTypes || props->win32SecurityAttributes)
+        return report(INVALID_VALUE, "the properties of a pool");
+    pool = calloc(1, sizeof *pool);
+    pool->next = pools;
+    *out = pools = pool;
+    count_object(1);
+    return 0;
+}
+
+static void trim(CUmemoryPool pool, size_t bytes)
+{
+    if (pool->kept > bytes)
+        pool->kept = bytes;
+}
+
+static void close_if_unused(CUmemoryPool pool)
+{
+    if (!pool->is_destroyed || pool->live > 0)
+        return;
+    *link_to_pool(pool) = pool->next;
+    free(pool);
+    count_object(-1);
+}
+
+static int destroy_pool(CUmemoryPool pool)
+{
+    if (!is_pool(pool))
+        return INVALID_VALUE;
+    pool->is_destroyed = 1;
+    close_if_unused(pool);
+    return 0;
+}
+
+static int set_threshold(CUmemoryPool pool, CUmemPool_attribute what, const void *value)
+{
+    if (!is_pool(pool) || what != BS_CU_POOL_THRESHOLD)
+        return report(INVALID_VALUE, "attribute %d of a pool", (int)what);
+    pool->threshold = (size_t) * (const uint64_t *)value;
+    return 0;
+}
+
+/* It holds something only from where the stream is now: whoever writes there earlier loses it. */
+static int allocate_from_pool(CUdeviceptr *out, size_t bytes, CUmemoryPool pool, CUstream stream)
+{
+    block *b;
+    int code;
+    if (!is_pool(pool))
+        return INVALID_VALUE;
+    if (bytes <= pool->kept)
+        trim(pool, pool->kept - bytes);
+    if ((code = allocate(out, bytes)) != 0)
+        return code;
+    b = block_at(*out);
+    b->pool = pool;
+    pool->live += bytes;
+    return fill(b->at, NOT_WRITTEN, bytes, stream);
+}
+
+static int run_release(const task *work)
+{
+    block *b = work->release.block;
+    CUmemoryPool pool = b->pool;
+    const size_t bytes = b->bytes;
+    const int code = free_block(&blocks, b);
+    pool->live -= bytes;
+    if (pool->kept + bytes <= pool->threshold)
+        pool->kept += bytes;
+    close_if_unused(pool);
+    return code;
+}
+
+static int release_to_pool(CUdeviceptr address, CUstream stream)
+{
+    block *b = block_at(address);
+    const task work = {run_release, .release = {b}};
+    if (!b)
+        return INVALID_VALUE;
+    if (!b->pool)
+        return report(INVALID_VALUE, "memory of no pool is freed as if it were of one");
+    b->is_freed = 1;
+    return submit(stream, &work);
+}
+
+/* ---- pinned memory of the host ---- */
+
+static int allocate_pinned(void **out, size_t bytes)
+{
+    block *b = new_block(&pinned, bytes);
+    if (!b)
+        return OUT_OF_MEMORY;
+    *out = b->at;
+    return 0;
+}
+
+static int free_pinned(void *at)
+{
+    block *b = block_with(pinned, at, 0);
+    if (!b || b->at != at)
+        return report(INVALID_VALUE, "%p is freed, but is no pinned memory", at);
+    return free_block(&pinned, b);
 }
 
 /* ---- the functions ---- */
@@ -159,43 +308,64 @@ CUresult cuMemFree_v2(CUdeviceptr address)
     RELEASE(CONTEXT, release(address));
 }
 
-CUresult cuMemsetD8Async(CUdeviceptr to, unsigned char value, size_t bytes, CUstream stream)
+CUresult cuMemPoolCreate(CUmemoryPool *out, const CUmemPoolProps *props)
 {
-    CALL(CONTEXT, set(to, value, bytes, stream));
+    CALL(CONTEXT, create_pool(out, props));
 }
 
-CUresult cuMemcpy2DAsync_v2(const CUDA_MEMCPY2D *c, CUstream stream)
+CUresult cuMemPoolDestroy(CUmemoryPool pool)
 {
-    CALL(CONTEXT, copy(c, stream));
+    RELEASE(CONTEXT, destroy_pool(pool));
 }
 
-CUresult cuMemcpyHtoDAsync_v2(CUdeviceptr to, const void *from, size_t bytes, CUstream stream)
+CUresult cuMemPoolSetAttribute(CUmemoryPool pool, CUmemPool_attribute what, void *value)
 {
-    const CUDA_MEMCPY2D c = {.dstMemoryType = BS_CU_DEVICE,
-                             .dstDevice = to,
-                             .dstPitch = bytes,
-                             .srcMemoryType = BS_CU_HOST,
-                             .srcHost = from,
-                             .srcPitch = bytes,
-                             .WidthInBytes = bytes,
-                             .Height = 1};
-    CALL(CONTEXT, copy(&c, stream));
+    CALL(CONTEXT, set_threshold(pool, what, value));
 }
 
-CUresult cuMemcpyDtoHAsync_v2(void *to, CUdeviceptr from, size_t bytes, CUstream stream)
+CUresult cuMemPoolTrimTo(CUmemoryPool pool, size_t bytes)
 {
-    const CUDA_MEMCPY2D c = {.dstMemoryType = BS_CU_HOST,
-                             .dstHost = to,
-                             .dstPitch = bytes,
-                             .srcMemoryType = BS_CU_DEVICE,
-                             .srcDevice = from,
-                             .srcPitch = bytes,
-                             .WidthInBytes = bytes,
-                             .Height = 1};
-    CALL(CONTEXT, copy(&c, stream));
+    CALL(CONTEXT, is_pool(pool) ? (trim(pool, bytes), 0) : INVALID_VALUE);
+}
+
+CUresult cuMemAllocFromPoolAsync(CUdeviceptr *out, size_t bytes, CUmemoryPool pool, CUstream stream)
+{
+    CALL(CONTEXT, allocate_from_pool(out, bytes, pool, stream));
+}
+
+CUresult cuMemFreeAsync(CUdeviceptr address, CUstream stream)
+{
+    RELEASE(CONTEXT, release_to_pool(address, stream));
+}
+
+CUresult cuMemHostAlloc(void **out, size_t bytes, unsigned int flags)
+{
+    (void)flags;
+    CALL(CONTEXT, allocate_pinned(out, bytes));
+}
+
+CUresult cuMemFreeHost(void *at)
+{
+    RELEASE(CONTEXT, free_pinned(at));
+}
+
+/* ---- for tests ---- */
+
+size_t double_set_memory(size_t bytes)
+{
+    const size_t before = device_memory;
+    device_memory = bytes;
+    return before;
 }
 
 long double_live_bytes(void)
 {
-    return (long)live_bytes;
+    run_everything();
+    return (long)(bytes_of(blocks) + bytes_of(pinned));
+}
+
+long double_pooled_bytes(void)
+{
+    run_everything();
+    return (long)bytes_of_pools();
 }

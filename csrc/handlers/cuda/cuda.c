@@ -1,4 +1,4 @@
-/* cuda.c - opening and closing a GPU, and its memory. */
+/* cuda.c - opening and closing a GPU. */
 #include "handlers/cuda/cuda.h"
 
 #include <limits.h>
@@ -81,6 +81,7 @@ static bs_status open_device(bs_cuda *cuda, const bs_device_options *options, bs
     BS_TRY(choose_capability(cuda, err));
     BS_TRY(BS_CUDA_CALL(cuda, err, cuDevicePrimaryCtxRetain, &cuda->context, cuda->device));
     BS_TRY(bs_cuda_enter(cuda, err));
+    BS_TRY(bs_cuda_open_memory(cuda, options->number, err));
     BS_TRY(BS_CUDA_CALL(cuda, err, cuStreamCreate, &cuda->capture, BS_CU_NON_BLOCKING));
     cuda->dnn = (bs_cuda_dnn){.driver = cuda->driver, .tf32 = options->tf32};
     return open_blas(cuda, options->tf32, err);
@@ -96,107 +97,18 @@ void bs_cuda_release(bs_cuda *cuda)
         bs_cuda_close_plans(cuda);
         if (cuda->blas)
             cuda->driver->cublasDestroy_v2(cuda->blas);
-        cuda->driver->cuMemFree_v2(cuda->workspace);
+        if (cuda->workspace)
+            bs_cuda_give_back(cuda, cuda->stream, cuda->workspace);
         if (cuda->capture)
             cuda->driver->cuStreamDestroy_v2(cuda->capture);
+        bs_cuda_close_memory(cuda);
         cuda->driver->cuDevicePrimaryCtxRelease_v2(cuda->device);
     }
     pthread_mutex_destroy(&cuda->lock);
     bs_free(cuda);
 }
 
-/* ---- memory ---- */
-
-typedef struct cuda_block {
-    bs_block block;
-    bs_cuda *cuda; /* a reference */
-} cuda_block;
-
-static void free_block(bs_block *block)
-{
-    bs_cuda *cuda = ((cuda_block *)block)->cuda;
-    if (bs_cuda_enter_to_release(cuda))
-        cuda->driver->cuMemFree_v2((CUdeviceptr)block->data); /* waits for what uses it */
-    bs_free(block);
-    bs_cuda_release(cuda);
-}
-
-static bs_block *allocate(bs_device *device, size_t bytes, bs_error *err)
-{
-    bs_cuda *cuda = device->impl;
-    cuda_block *out = bs_alloc(sizeof *out);
-    CUdeviceptr data = 0;
-    bs_status status = BS_OK;
-    if (!out)
-        BS_TRY_DONE(bs_fail(err, BS_NO_MEMORY, "out of memory"));
-    BS_TRY_DONE(bs_cuda_enter(cuda, err));
-    BS_TRY_DONE(BS_CUDA_CALL(cuda, err, cuMemAlloc_v2, &data, bytes ? bytes : 1));
-    BS_TRY_DONE(BS_CUDA_CALL(cuda, err, cuMemsetD8Async, data, 0, bytes, cuda->stream));
-    __atomic_add_fetch(&cuda->references, 1, __ATOMIC_RELAXED);
-    out->cuda = cuda;
-    out->block = (bs_block){
-        .data = (void *)data, .bytes = bytes, .references = 1, .release = free_block};
-    return &out->block;
-done:
-    if (data)
-        cuda->driver->cuMemFree_v2(data);
-    bs_free(out);
-    return NULL;
-}
-
-enum { FROM_HOST, TO_HOST };
-
-static bs_status copy_packed(bs_cuda *cuda, const bs_array *array, void *host, size_t bytes,
-                             int way, bs_error *err)
-{
-    const CUdeviceptr device = (CUdeviceptr)array->data;
-    BS_TRY(bs_cuda_enter(cuda, err));
-    if (way == FROM_HOST)
-        BS_TRY(BS_CUDA_CALL(cuda, err, cuMemcpyHtoDAsync_v2, device, host, bytes, cuda->stream));
-    else
-        BS_TRY(BS_CUDA_CALL(cuda, err, cuMemcpyDtoHAsync_v2, host, device, bytes, cuda->stream));
-    return BS_CUDA_CALL(cuda, err, cuStreamSynchronize, cuda->stream);
-}
-
-/* Copies between an array and packed memory of the host, and waits for it. */
-static bs_status transfer(bs_device *device, const bs_array *array, void *host, int way,
-                          bs_error *err)
-{
-    bs_cuda *cuda = device->impl;
-    const size_t size = bs_dtype_size(array->dtype);
-    const size_t rows = bs_is_packed(array) ? 1 : (size_t)bs_rows(array),
-                 width = (size_t)bs_count(array) / (rows ? rows : 1) * size;
-    const size_t pitch = rows == 1 ? width : (size_t)array->pitch * size;
-    if (bs_count(array) == 0)
-        return BS_OK;
-    if (rows == 1) /* of any size */
-        return copy_packed(cuda, array, host, width, way, err);
-    CUDA_MEMCPY2D copy = {
-        .srcPitch = width, .dstPitch = width, .WidthInBytes = width, .Height = rows};
-    if (way == FROM_HOST) {
-        copy.srcMemoryType = BS_CU_HOST, copy.srcHost = host;
-        copy.dstMemoryType = BS_CU_DEVICE, copy.dstDevice = (CUdeviceptr)array->data;
-        copy.dstPitch = pitch;
-    } else {
-        copy.srcMemoryType = BS_CU_DEVICE, copy.srcDevice = (CUdeviceptr)array->data;
-        copy.dstMemoryType = BS_CU_HOST, copy.dstHost = host;
-        copy.srcPitch = pitch;
-    }
-    BS_TRY(bs_cuda_enter(cuda, err));
-    BS_TRY(BS_CUDA_CALL(cuda, err, cuMemcpy2DAsync_v2, &copy, cuda->stream));
-    return BS_CUDA_CALL(cuda, err, cuStreamSynchronize, cuda->stream);
-}
-
-static bs_status write_array(bs_device *device, const bs_array *array, const void *host,
-                             bs_error *err)
-{
-    return transfer(device, array, (void *)(uintptr_t)host, FROM_HOST, err);
-}
-
-static bs_status read_array(bs_device *device, const bs_array *array, void *host, bs_error *err)
-{
-    return transfer(device, array, host, TO_HOST, err);
-}
+/* ---- what devices do beside operations ---- */
 
 static bs_status wait_for_stream(bs_device *device, void *stream, bs_error *err)
 {
@@ -248,9 +160,9 @@ static bs_status open_cuda(bs_device *device, bs_error *err)
     BS_TRY(open_device(cuda, &device->options, err));
     for (size_t i = 0; i < sizeof fill / sizeof fill[0]; i++)
         fill[i](&device->ops);
-    device->allocate = allocate;
-    device->write = write_array;
-    device->read = read_array;
+    device->allocate = bs_cuda_allocate;
+    device->write = bs_cuda_write;
+    device->read = bs_cuda_read;
     device->is_fully_finite = is_fully_finite;
     device->wait_for_stream = wait_for_stream;
     device->finish = bs_cuda_finish;

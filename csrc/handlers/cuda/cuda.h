@@ -34,8 +34,9 @@ typedef struct bs_cuda {
     bs_dtype dtype;
     CUdevice device;
     CUcontext context;
-    CUstream stream;  /* NULL, the default stream: ordered with the work of others there */
-    CUstream capture; /* for the work of graphs, which is not run there */
+    CUstream stream;   /* NULL, the default stream: ordered with the work of others there */
+    CUstream capture;  /* for the work of graphs, which is not run there */
+    CUmemoryPool pool; /* of its memory; NULL where the device has no pools */
     cublasHandle_t blas;
     CUstream blas_stream; /* that cuBLAS works on, if it is ready */
     int blas_is_ready;
@@ -74,6 +75,22 @@ void bs_cuda_release(bs_cuda *cuda); /* closes it with the last reference */
 bs_status bs_cuda_function(bs_cuda *cuda, bs_cuda_kernel kernel, int long_indices, CUfunction *out,
                            bs_error *err);
 void bs_cuda_unload_modules(bs_cuda *cuda);
+
+/* ---- memory (memory.c) ---- */
+
+bs_status bs_cuda_open_memory(bs_cuda *cuda, int number, bs_error *err); /* of the device */
+void bs_cuda_close_memory(bs_cuda *cuda);
+
+/* Memory of the device (bytes > 0) for what comes on the stream from now on, with any content. What
+ * comes on the stream after it is given back may get it again; others must be done with it. */
+bs_status bs_cuda_take(bs_cuda *cuda, CUstream stream, size_t bytes, CUdeviceptr *out,
+                       bs_error *err);
+void bs_cuda_give_back(bs_cuda *cuda, CUstream stream, CUdeviceptr at);
+
+/* See bs_device. */
+bs_block *bs_cuda_allocate(bs_device *device, size_t bytes, bs_error *err);
+bs_status bs_cuda_write(bs_device *device, const bs_array *array, const void *host, bs_error *err);
+bs_status bs_cuda_read(bs_device *device, const bs_array *array, void *host, bs_error *err);
 
 /* ---- work (work.c) ---- */
 

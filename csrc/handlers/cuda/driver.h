@@ -10,14 +10,16 @@
 
 /* ---- types; a test compares them and the functions with NVIDIA's headers ---- */
 
-typedef int CUresult, CUdevice, CUdevice_attribute, nvrtcResult, cublasStatus_t, cublasOperation_t,
-    cublasMath_t, cudnnStatus_t, cudnnBackendDescriptorType_t, cudnnBackendAttributeName_t,
-    cudnnBackendAttributeType_t;
+typedef int CUresult, CUdevice, CUdevice_attribute, CUmemPool_attribute, nvrtcResult,
+    cublasStatus_t, cublasOperation_t, cublasMath_t, cudnnStatus_t, cudnnBackendDescriptorType_t,
+    cudnnBackendAttributeName_t, cudnnBackendAttributeType_t;
 typedef unsigned long long CUdeviceptr;
 typedef struct CUctx_st *CUcontext;
 typedef struct CUmod_st *CUmodule;
 typedef struct CUfunc_st *CUfunction;
 typedef struct CUstream_st *CUstream;
+typedef struct CUevent_st *CUevent;
+typedef struct CUmemPoolHandle_st *CUmemoryPool;
 typedef struct _nvrtcProgram *nvrtcProgram;
 typedef struct cublasContext *cublasHandle_t;
 typedef struct cudnnContext *cudnnHandle_t;
@@ -37,6 +39,14 @@ typedef struct CUDA_MEMCPY2D_st { /* Height rows of WidthInBytes bytes */
     size_t dstPitch;
     size_t WidthInBytes, Height;
 } CUDA_MEMCPY2D;
+typedef struct CUmemPoolProps_st {
+    int allocType, handleTypes;
+    struct {
+        int type, id;
+    } location;
+    void *win32SecurityAttributes;
+    unsigned char reserved[64]; /* newer headers have names for some of it */
+} CUmemPoolProps;
 typedef struct CUgraph_st *CUgraph;
 typedef struct CUgraphExec_st *CUgraphExec;
 typedef struct CUgraphNode_st *CUgraphNode;
@@ -55,7 +65,12 @@ typedef struct CUDA_KERNEL_NODE_PARAMS_v2_st {
 enum {
     BS_CU_CAPABILITY_MAJOR = 75,
     BS_CU_CAPABILITY_MINOR = 76,
+    BS_CU_MEMORY_POOLS = 115,
     BS_CU_OUT_OF_MEMORY = 2,
+    BS_CU_PINNED = 1,    /* how memory of a pool is allocated, */
+    BS_CU_ON_DEVICE = 1, /* and where */
+    BS_CU_POOL_THRESHOLD = 4,
+    BS_CU_NO_TIMING = 2,
     BS_CU_HOST = 1, /* kinds of memory */
     BS_CU_DEVICE = 2,
     BS_CU_CAPTURE_THREAD_LOCAL = 1,

@@ -12,7 +12,7 @@ static bs_status choose_stream(bs_cuda *cuda, CUstream stream, bs_error *err)
         return BS_OK;
     cuda->blas_is_ready = 0;
     if (!cuda->workspace)
-        BS_TRY(BS_CUDA_CALL(cuda, err, cuMemAlloc_v2, &cuda->workspace, WORKSPACE_BYTES));
+        BS_TRY(bs_cuda_take(cuda, cuda->stream, WORKSPACE_BYTES, &cuda->workspace, err));
     BS_TRY(BS_CUDA_CALL(cuda, err, cublasSetStream_v2, cuda->blas, stream));
     BS_TRY(BS_CUDA_CALL(cuda, err, cublasSetWorkspace_v2, cuda->blas, (void *)cuda->workspace,
                         WORKSPACE_BYTES));

@@ -5,12 +5,15 @@
 #define CUresult                      our_CUresult
 #define CUdevice                      our_CUdevice
 #define CUdevice_attribute            our_CUdevice_attribute
+#define CUmemPool_attribute           our_CUmemPool_attribute
 #define nvrtcResult                   our_nvrtcResult
 #define cublasStatus_t                our_cublasStatus_t
 #define cublasOperation_t             our_cublasOperation_t
 #define cublasMath_t                  our_cublasMath_t
 #define CUDA_MEMCPY2D_st              our_CUDA_MEMCPY2D_st
 #define CUDA_MEMCPY2D                 our_CUDA_MEMCPY2D
+#define CUmemPoolProps_st             our_CUmemPoolProps_st
+#define CUmemPoolProps                our_CUmemPoolProps
 #define CUstreamCaptureMode           our_CUstreamCaptureMode
 #define CUDA_KERNEL_NODE_PARAMS_v2_st our_CUDA_KERNEL_NODE_PARAMS_v2_st
 #define CUDA_KERNEL_NODE_PARAMS       our_CUDA_KERNEL_NODE_PARAMS
@@ -18,12 +21,15 @@
 #undef CUresult
 #undef CUdevice
 #undef CUdevice_attribute
+#undef CUmemPool_attribute
 #undef nvrtcResult
 #undef cublasStatus_t
 #undef cublasOperation_t
 #undef cublasMath_t
 #undef CUDA_MEMCPY2D_st
 #undef CUDA_MEMCPY2D
+#undef CUmemPoolProps_st
+#undef CUmemPoolProps
 #undef CUstreamCaptureMode
 #undef CUDA_KERNEL_NODE_PARAMS_v2_st
 #undef CUDA_KERNEL_NODE_PARAMS
@@ -48,11 +54,13 @@
 SAME_SIZE(CUresult)
 SAME_SIZE(CUdevice)
 SAME_SIZE(CUdevice_attribute)
+SAME_SIZE(CUmemPool_attribute)
 SAME_SIZE(nvrtcResult)
 SAME_SIZE(cublasStatus_t)
 SAME_SIZE(cublasOperation_t)
 SAME_SIZE(cublasMath_t)
 SAME_SIZE(CUDA_MEMCPY2D)
+SAME_SIZE(CUmemPoolProps)
 SAME_SIZE(CUstreamCaptureMode)
 SAME_SIZE(CUDA_KERNEL_NODE_PARAMS)
 
@@ -72,6 +80,11 @@ SAME_PLACE(CUDA_MEMCPY2D, dstDevice)
 SAME_PLACE(CUDA_MEMCPY2D, dstPitch)
 SAME_PLACE(CUDA_MEMCPY2D, WidthInBytes)
 SAME_PLACE(CUDA_MEMCPY2D, Height)
+SAME_PLACE(CUmemPoolProps, allocType)
+SAME_PLACE(CUmemPoolProps, handleTypes)
+SAME_PLACE(CUmemPoolProps, location.type)
+SAME_PLACE(CUmemPoolProps, location.id)
+SAME_PLACE(CUmemPoolProps, win32SecurityAttributes)
 SAME_PLACE(CUDA_KERNEL_NODE_PARAMS, func)
 SAME_PLACE(CUDA_KERNEL_NODE_PARAMS, gridDimX)
 SAME_PLACE(CUDA_KERNEL_NODE_PARAMS, gridDimY)
@@ -90,6 +103,11 @@ SAME_PLACE(CUDA_KERNEL_NODE_PARAMS, ctx)
 #define EQUAL(ours, theirs) _Static_assert((int)ours == (int)theirs, #ours);
 EQUAL(BS_CU_CAPABILITY_MAJOR, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)
 EQUAL(BS_CU_CAPABILITY_MINOR, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)
+EQUAL(BS_CU_MEMORY_POOLS, CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED)
+EQUAL(BS_CU_PINNED, CU_MEM_ALLOCATION_TYPE_PINNED)
+EQUAL(BS_CU_ON_DEVICE, CU_MEM_LOCATION_TYPE_DEVICE)
+EQUAL(BS_CU_POOL_THRESHOLD, CU_MEMPOOL_ATTR_RELEASE_THRESHOLD)
+EQUAL(BS_CU_NO_TIMING, CU_EVENT_DISABLE_TIMING)
 EQUAL(BS_CU_OUT_OF_MEMORY, CUDA_ERROR_OUT_OF_MEMORY)
 EQUAL(BS_CU_CAPTURE_THREAD_LOCAL, CU_STREAM_CAPTURE_MODE_THREAD_LOCAL)
 EQUAL(BS_CU_NON_BLOCKING, CU_STREAM_NON_BLOCKING)
