@@ -30,6 +30,7 @@ def letters(flow):
 TASKS = {
     'images': (images, (8, 8, 3), 1, 10),
     'letters': (letters, (6,), 7, 4),
+    'clocks': (lambda flow: flow >> layers.Clockwork(5) >> layers.ClockworkLstm(4), (6,), 7, 4),
     'one layer': (lambda flow: flow >> layers.FullyConnected(9), (5,), 1, 3),
 }
 every_task = pytest.mark.parametrize('task', TASKS)
@@ -41,7 +42,8 @@ def network(task, handler):
     build(inp) >> out
     net = bs.Network.from_layer(out)
     net.set_handler(handler)
-    net.initialize(bs.Gaussian(0.3), seed=1)
+    clocks = {name: {'timing': 2} for name in net.layers if name.startswith('Clockwork')}
+    net.initialize({'default': bs.Gaussian(0.3), **clocks}, seed=1)
     net.rnd.set_seed(5)
     return net
 
@@ -183,6 +185,23 @@ def test_wrong_data_leads_to_no_update(stepper):
                                              r"range \[0, 5\)"):
             stepper.run()
         np.testing.assert_array_equal(net.get('parameters'), before)
+
+
+def test_a_wrong_timing_leads_to_no_update():
+    net = network('clocks', PyCudaHandler())
+    stepper = bs.training.MomentumStepper(0.1, 0.9)
+    stepper.start(net)
+    net.provide_external_data(minibatch('clocks', 0))
+    timing = net.buffer.Clockwork.parameters.timing
+    for update in range(3):
+        stepper.run()
+        timing[1:2] = 0
+        before = net.get('parameters')
+        with pytest.raises(ValueError, match=r"layer 'Clockwork': all numbers of parameter "
+                                             r"'timing' must be finite and above 0"):
+            stepper.run()
+        np.testing.assert_array_equal(net.get('parameters'), before)
+        timing[1:2] = 3
 
 
 class DoubledLayerImpl(Layer):

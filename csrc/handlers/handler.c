@@ -120,6 +120,16 @@ void bs_handler_close(bs_handler *h)
     h->impl = NULL;
 }
 
+void bs_expect_finite(bs_handler *h, const bs_array *a, const char *what)
+{
+    if (h->error.code != BS_OK)
+        return;
+    if (h->device->expect_finite)
+        h->device->expect_finite(h, a, what);
+    else if (!h->device->is_fully_finite(h, a))
+        bs_fail(&h->error, BS_VALUE, "%s", what);
+}
+
 /* ---- scratch ---- */
 
 enum {

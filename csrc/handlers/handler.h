@@ -117,6 +117,9 @@ struct bs_device {
     bs_status (*read)(bs_device *device, const bs_array *array, void *host, bs_error *err);
     /* 1 if there is no NaN and no infinity. */
     int (*is_fully_finite)(bs_handler *h, const bs_array *a);
+    /* BS_VALUE with this text if there is: at once, or when the pass ends. `what` lives on. NULL:
+     * by is_fully_finite. */
+    void (*expect_finite)(bs_handler *h, const bs_array *a, const char *what);
     /* For devices that work while the host goes on; all of them may be NULL. `finish` waits for
      * what may still fail because of the data, and puts it into the sticky error. What comes
      * between begin_step and end_step is likely to come again just so, and may be put off until
@@ -309,10 +312,7 @@ void bs_activate_deriv(bs_handler *h, int activation, bs_a_ y, bs_a_ dy, bs_a_ d
 /* dx += dy * act'(y) */
 void bs_activate_deriv_add(bs_handler *h, int activation, bs_a_ y, bs_a_ dy, bs_a_ dx);
 
-/* Whether there is no NaN and no infinity; 1 after a failure. */
-static inline int bs_is_fully_finite(bs_handler *h, const bs_array *a)
-{
-    return h->error.code != BS_OK || h->device->is_fully_finite(h, a);
-}
+/* Fails, now or when the pass ends, if there is a NaN or an infinity (see bs_device). */
+void bs_expect_finite(bs_handler *h, bs_a_ a, const char *what);
 
 #endif

@@ -117,8 +117,6 @@ void bs_clock_check(bs_handler *h, const bs_array *timing)
     const bs_mark mark = bs_scratch_mark(h);
     const bs_array logarithm = bs_scratch_like(h, timing);
     bs_log_t(h, timing, &logarithm); /* is finite for positive finite numbers only */
-    if (!bs_is_fully_finite(h, &logarithm))
-        bs_fail(&h->error, BS_VALUE,
-                "all numbers of parameter 'timing' must be finite and above 0");
+    bs_expect_finite(h, &logarithm, "all numbers of parameter 'timing' must be finite and above 0");
     bs_scratch_release(h, mark);
 }

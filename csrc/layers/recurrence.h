@@ -59,7 +59,8 @@ bs_array bs_step_block(const bs_array *a, int64_t start, int64_t count, int bloc
 
 /* ---- clocks (handlers/clock.h) ---- */
 
-/* For bs_layer_type.check: fails unless all numbers of the timing are finite and above 0. */
+/* For bs_layer_type.check: fails, then or at the end of the pass, unless all numbers of the timing
+ * are finite and above 0. */
 void bs_clock_check(bs_handler *h, const bs_array *timing);
 
 #endif

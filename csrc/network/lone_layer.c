@@ -130,6 +130,7 @@ static bs_status run(bs_lone_layer *lone, bs_stream *stream, int backward, bs_er
         lone->layer.type->forward(&h, lone->layer.state, &io);
     }
     bs_flush_subnormals(flushed);
+    bs_handler_finish(&h);
     bs_handler_close(&h);
     if (h.error.code != BS_OK) {
         bs_error_prefix(&h.error, "layer '%s'", lone->layer.name);

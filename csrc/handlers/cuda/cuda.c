@@ -164,6 +164,7 @@ static bs_status open_cuda(bs_device *device, bs_error *err)
     device->write = bs_cuda_write;
     device->read = bs_cuda_read;
     device->is_fully_finite = is_fully_finite;
+    device->expect_finite = bs_cuda_expect_finite;
     device->wait_for_stream = wait_for_stream;
     device->finish = bs_cuda_finish;
     device->begin_step = bs_cuda_begin_step;

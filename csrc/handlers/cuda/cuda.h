@@ -197,13 +197,20 @@ void bs_cuda_elementwise(bs_handler *h, bs_cuda_kernel kernel, unsigned outputs,
 
 /* ---- reports (reports.c) ---- */
 
-/* Lets a kernel report wrong rows of the operation `op`: sets array[BS_KERNEL_ARRAYS - 1] to the
- * word and *ticket to the number of this call. `ids` (or NULL) and `n` are for the message.
- * Returns 0 after a failure. */
-int bs_cuda_open_report(bs_handler *h, const char *op, const bs_array *ids, int64_t n, bs_launch *l,
-                        long long *ticket);
-/* The word of the reports of this handle on the device; NULL before the first one. */
-void *bs_cuda_report_word(const bs_handler *h);
+typedef enum bs_cuda_claim {                 /* about the data of a call, which its kernel checks */
+                             BS_CUDA_IDS,    /* the ids of all rows are below n */
+                             BS_CUDA_ARGMAX, /* those of all images are in their windows */
+                             BS_CUDA_FINITE
+} bs_cuda_claim;
+
+/* Lets a launch report wrong rows under a ticket of its own. `text` is the operation, or of
+ * BS_CUDA_FINITE the whole message, and lives on. Returns 0 after a failure. */
+int bs_cuda_may_report(bs_handler *h, bs_launch *l, bs_cuda_claim claim, const char *text,
+                       int64_t n);
+/* Where kernels of this handle report, on the device; NULL before the first ticket. */
+void *bs_cuda_report_words(const bs_handler *h);
+/* See bs_device. */
+void bs_cuda_expect_finite(bs_handler *h, const bs_array *a, const char *what);
 /* Waits for the stream if there are open reports; the first wrong row becomes the sticky error. */
 void bs_cuda_finish(bs_handler *h);
 

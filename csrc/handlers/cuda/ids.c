@@ -8,7 +8,7 @@ static int give_ids(bs_handler *h, bs_launch *l, const char *op, const bs_array 
     l->args.size[3] = bs_rows(ids) > 1 ? ids->pitch : 1;
     if (l->extent < bs_count(ids) * l->args.size[3])
         l->extent = bs_count(ids) * l->args.size[3];
-    return bs_cuda_open_report(h, op, ids, n, l, &l->args.size[2]);
+    return bs_cuda_may_report(h, l, BS_CUDA_IDS, op, n);
 }
 
 static void binarize_v(bs_handler *h, bs_a_ v, bs_a_ out)

@@ -68,12 +68,10 @@ static void check_argmax(bs_handler *h, const char *op, const bs_launch *shapes,
                          const bs_array *argmax)
 {
     bs_launch l = *shapes;
-    if (!bs_cuda_open_report(h, op, NULL, 0, &l, &l.args.size[12]))
-        return;
     l.args.size[0] = argmax->dim[0];
     bs_launch_array(&l, 0, argmax);
-    l.args.array[1] = l.args.array[BS_KERNEL_ARRAYS - 1];
-    bs_launch_places(h, BS_KERNEL_check_argmax, &l);
+    if (bs_cuda_may_report(h, &l, BS_CUDA_ARGMAX, op, 0))
+        bs_launch_places(h, BS_KERNEL_check_argmax, &l);
 }
 
 static void max_backward(bs_handler *h, const char *op, bs_a_ argmax, bs_a_ in_deltas,

@@ -36,9 +36,9 @@ void bs_launch_blocks(bs_handler *h, bs_cuda_kernel kernel, const bs_launch *l, 
                          .blocks = (unsigned)(n < MAX_BLOCKS ? n : MAX_BLOCKS),
                          .threads = (unsigned)threads,
                          .args = l->args};
-    if (h->is_updating && bs_cuda_report_word(h)) {
-        work.args.array[BS_KERNEL_ARRAYS - 1].at = bs_cuda_report_word(h);
-        work.args.size[BS_KERNEL_SIZES - 1] = 1;
+    if (h->is_updating && bs_cuda_report_words(h)) {
+        work.args.array[BS_KERNEL_REPORT].at = bs_cuda_report_words(h);
+        work.args.size[BS_KERNEL_UPDATES] = 1;
     }
     if (h->error.code == BS_OK && n > 0 &&
         bs_cuda_function(cuda, kernel, l->extent > LARGEST_INT_INDEX, &work.function, &h->error) ==

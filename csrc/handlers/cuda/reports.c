@@ -1,42 +1,43 @@
-/* reports.c - wrong data, as seen by kernels: ids out of range.
+/* reports.c - wrong data, as seen by kernels: ids out of range, numbers that are not finite.
  *
- * A kernel cannot raise an error, and to wait for each would be slow. So each call gets a ticket,
- * and kernels keep the lowest (ticket, row) of all that is wrong in a word of the device, which is
- * read when a pass ends. */
+ * A kernel cannot raise an error, and to wait for each would be slow. So each call that looks at
+ * data gets a ticket, and the lowest (ticket, row) of all that is wrong stays in words of the
+ * device (common.cu), which are read when a pass ends. */
+#include <string.h>
+
 #include "handlers/cuda/cuda.h"
 
 enum { MAX_TICKETS = 64 };
 
 typedef struct ticket {
-    const char *op, *layer; /* layer: of h->running, or NULL */
-    bs_array ids;           /* data NULL: rows alone are named */
+    bs_cuda_claim claim;
+    const char *text, *layer; /* layer: of h->running, or NULL */
     int64_t n;
 } ticket;
 
 typedef struct bs_cuda_reports {
-    bs_block *word; /* all bits set: nothing is wrong */
+    bs_block *words; /* BS_REPORT_WORDS */
     int n;
     ticket ticket[MAX_TICKETS];
 } bs_cuda_reports;
 
-static int reset_word(bs_handler *h, const bs_cuda_reports *own)
+static bs_status reset_words(bs_handler *h, const bs_cuda_reports *own)
 {
     bs_cuda *cuda = bs_cuda_of(h);
-    return bs_cuda_enter(cuda, &h->error) == BS_OK &&
-           BS_CUDA_CALL(cuda, &h->error, cuMemsetD8Async, (CUdeviceptr)own->word->data, 0xff,
-                        sizeof(uint64_t), cuda->stream) == BS_OK;
+    return BS_CUDA_CALL(cuda, &h->error, cuMemsetD8Async, (CUdeviceptr)own->words->data, 0xff,
+                        own->words->bytes, cuda->stream);
 }
 
-void *bs_cuda_report_word(const bs_handler *h)
+void *bs_cuda_report_words(const bs_handler *h)
 {
     const bs_cuda_handle *handle = h->impl;
-    return handle && handle->reports ? handle->reports->word->data : NULL;
+    return handle && handle->reports ? handle->reports->words->data : NULL;
 }
 
 void bs_cuda_close_reports(bs_cuda_reports *reports)
 {
     if (reports)
-        bs_block_release(reports->word);
+        bs_block_release(reports->words);
     bs_free(reports);
 }
 
@@ -50,35 +51,46 @@ static bs_cuda_reports *reports_of(bs_handler *h)
         bs_fail(&h->error, BS_NO_MEMORY, "no memory for reports of kernels");
         return NULL;
     }
-    own->word = h->device->allocate(h->device, sizeof(uint64_t), &h->error);
-    if (own->word && reset_word(h, own))
+    own->words = h->device->allocate(h->device, BS_REPORT_WORDS * sizeof(uint64_t), &h->error);
+    if (own->words && reset_words(h, own) == BS_OK)
         return handle->reports = own;
     bs_cuda_close_reports(own);
     return NULL;
 }
 
-/* The id in a row, as a double; ids are a vector or a column. */
-static double read_id(bs_handler *h, const bs_array *ids, int64_t row)
+/* The number in the words of a report. */
+static double number_of(const uint64_t *words, bs_dtype dtype)
 {
-    const bs_array one = bs_array_packed((char *)ids->data +
-                                             (size_t)(bs_rows(ids) > 1 ? row * ids->pitch : row) *
-                                                 bs_dtype_size(ids->dtype),
-                                         (bs_dtype)ids->dtype, 0, NULL);
-    float f = 0;
-    double d = 0;
-    h->device->read(h->device, &one, ids->dtype == BS_F64 ? (void *)&d : &f, &h->error);
-    return ids->dtype == BS_F64 ? d : (double)f;
+    const uint64_t part = ((uint64_t)1 << BS_REPORT_BITS) - 1;
+    uint64_t bits = 0;
+    float f;
+    double d;
+    for (int k = 0; k < BS_REPORT_WORDS; k++)
+        bits |= (words[k] & part) << k * BS_REPORT_BITS;
+    const uint32_t low = (uint32_t)bits;
+    memcpy(&f, &low, sizeof f);
+    memcpy(&d, &bits, sizeof d);
+    return dtype == BS_F64 ? d : (double)f;
 }
 
-static void report(bs_handler *h, const ticket *t, int64_t row)
+/* Says what the words say. */
+static void tell(bs_handler *h, const bs_cuda_reports *own, const uint64_t *words)
 {
+    const uint64_t key = words[0] >> BS_REPORT_BITS;
+    const ticket *t = &own->ticket[key >> 32];
+    const long long row = (long long)(key & UINT32_MAX);
     bs_error err = {0};
-    if (t->ids.data)
-        bs_fail(&err, BS_INDEX, "%s: id %.9g in row %lld is out of range [0, %lld)", t->op,
-                read_id(h, &t->ids, row), (long long)row, (long long)t->n);
-    else
+    switch (t->claim) {
+    case BS_CUDA_IDS:
+        bs_fail(&err, BS_INDEX, "%s: id %.9g in row %lld is out of range [0, %lld)", t->text,
+                number_of(words, h->dtype), row, (long long)t->n);
+        break;
+    case BS_CUDA_ARGMAX:
         bs_fail(&err, BS_INDEX, "%s: argmax of image %lld is neither -1 nor a place in its window",
-                t->op, (long long)row);
+                t->text, row);
+        break;
+    case BS_CUDA_FINITE: bs_fail(&err, BS_VALUE, "%s", t->text); break;
+    }
     if (t->layer && t->layer != h->running) /* a running layer is named by its program */
         bs_error_prefix(&err, "layer '%s'", t->layer);
     if (h->error.code == BS_OK)
@@ -88,18 +100,18 @@ static void report(bs_handler *h, const ticket *t, int64_t row)
 static void read_reports(bs_handler *h, bs_cuda_reports *own)
 {
     bs_cuda *cuda = bs_cuda_of(h);
-    uint64_t word = UINT64_MAX;
+    uint64_t words[BS_REPORT_WORDS];
     if (own->n == 0)
         return;
     own->n = 0;
     if (bs_cuda_enter(cuda, &h->error) != BS_OK ||
-        BS_CUDA_CALL(cuda, &h->error, cuMemcpyDtoHAsync_v2, &word, (CUdeviceptr)own->word->data,
-                     sizeof word, cuda->stream) != BS_OK ||
+        BS_CUDA_CALL(cuda, &h->error, cuMemcpyDtoHAsync_v2, words, (CUdeviceptr)own->words->data,
+                     sizeof words, cuda->stream) != BS_OK ||
         BS_CUDA_CALL(cuda, &h->error, cuStreamSynchronize, cuda->stream) != BS_OK ||
-        word == UINT64_MAX)
+        words[0] == UINT64_MAX)
         return;
-    report(h, &own->ticket[word >> 32], (int64_t)(word & UINT32_MAX));
-    reset_word(h, own);
+    tell(h, own, words);
+    reset_words(h, own);
 }
 
 void bs_cuda_finish(bs_handler *h)
@@ -109,8 +121,8 @@ void bs_cuda_finish(bs_handler *h)
         read_reports(h, handle->reports);
 }
 
-int bs_cuda_open_report(bs_handler *h, const char *op, const bs_array *ids, int64_t n, bs_launch *l,
-                        long long *number)
+int bs_cuda_may_report(bs_handler *h, bs_launch *l, bs_cuda_claim claim, const char *text,
+                       int64_t n)
 {
     bs_cuda_reports *own = h->error.code == BS_OK ? reports_of(h) : NULL;
     if (own && own->n == MAX_TICKETS) {
@@ -119,11 +131,19 @@ int bs_cuda_open_report(bs_handler *h, const char *op, const bs_array *ids, int6
     }
     if (!own || h->error.code != BS_OK)
         return 0;
-    *number = own->n;
-    l->args.array[BS_KERNEL_ARRAYS - 1].at = own->word->data;
-    own->ticket[own->n] = (ticket){.op = op, .layer = h->running, .n = n};
-    if (ids)
-        own->ticket[own->n].ids = *ids;
-    own->n++;
+    l->args.array[BS_KERNEL_REPORT].at = own->words->data;
+    l->args.size[BS_KERNEL_TICKET] = own->n;
+    own->ticket[own->n++] = (ticket){.claim = claim, .text = text, .layer = h->running, .n = n};
     return 1;
+}
+
+void bs_cuda_expect_finite(bs_handler *h, const bs_array *a, const char *what)
+{
+    const bs_mark mark = bs_scratch_mark(h);
+    const bs_cuda_view view = bs_cuda_matrix(h, a, a->lead);
+    bs_launch l = bs_launch_over(view.matrix.dim[0], view.matrix.dim[1]);
+    bs_launch_array(&l, 0, &view.matrix);
+    if (bs_cuda_may_report(h, &l, BS_CUDA_FINITE, what, 0))
+        bs_launch_places(h, BS_KERNEL_expect_finite, &l);
+    bs_scratch_release(h, mark);
 }

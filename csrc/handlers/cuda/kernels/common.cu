@@ -50,14 +50,28 @@ typedef unsigned long long long_word;
 /* for (each row that is this block's) */
 #define EACH_ROW(row, n) for (index row = blockIdx.x; row < (n); row += gridDim.x)
 
-/* Whether an update of parameters is to be left out: size[UPDATES] says that it is one, and the last
- * array, the word of ids.cu, that a kernel has found the data wrong. */
-enum { UPDATES = BS_KERNEL_SIZES - 1 };
+/* What kernels find wrong in data. Of all that is wrong the lowest (ticket, row) stays, which all
+ * words have in their upper bits; the lower ones have the bits of the number, one part each. All
+ * bits set: nothing is wrong. */
+DEVICE void report(const bs_kernel_args *args, index row, real number)
+{
+    long_word *const words = (long_word *)args->array[BS_KERNEL_REPORT].at;
+    const long_word key = (long_word)args->size[BS_KERNEL_TICKET] << 32 | (long_word)row;
+    union {
+        long_word all;
+        real number;
+    } bits = {0};
+    bits.number = number;
+    for (int k = 0; k < BS_REPORT_WORDS; k++)
+        ATOMIC_MIN(&words[k], key << BS_REPORT_BITS |
+                                  (bits.all >> k * BS_REPORT_BITS & ((1 << BS_REPORT_BITS) - 1)));
+}
 
+/* Whether this is an update of parameters that is to be left out, since the data is wrong. */
 DEVICE int is_unwanted(const bs_kernel_args *args)
 {
-    return args->size[UPDATES] &&
-           *(const long_word *)args->array[BS_KERNEL_ARRAYS - 1].at != ~0ull;
+    return args->size[BS_KERNEL_UPDATES] &&
+           *(const long_word *)args->array[BS_KERNEL_REPORT].at != ~0ull;
 }
 
 /* The kernel `name` whose statements run at each place (row, col) of size[0] rows and size[1]

@@ -1,18 +1,13 @@
-/* ids.cu - operations that take ids, which are numbers of the module's dtype.
- *
- * The last array is a word of the device: the lowest (ticket << 32 | row) of the rows whose id is
- * out of range, negative or fractional. size[2] is the ticket of this call; size[3] what lies
- * between two ids. */
+/* ids.cu - operations that take ids, which are numbers of the module's dtype. An id that is out of
+ * range, negative or fractional is reported. size[3] is what lies between two ids. */
 #define IDS BS_KERNEL_ARRAYS - 2
-#define LOWEST BS_KERNEL_ARRAYS - 1
 
 DEVICE index id_of(const bs_kernel_args *args, index row, index n)
 {
     const real id = ((const real *)args->array[IDS].at)[row * (index)args->size[3]];
     if (id >= 0 && id < (real)n && id == (real)(index)id)
         return (index)id;
-    ATOMIC_MIN((long_word *)args->array[LOWEST].at,
-               (long_word)args->size[2] << 32 | (long_word)row);
+    report(args, row, id);
     return -1;
 }
 

@@ -50,8 +50,7 @@ AT_EACH_PLACE(maxpool2d_forward, {
     AT(2, row, col) = (real)place;
 })
 
-/* Notes the lowest image in array 1 with an argmax (array 0) that is neither -1 nor in its window,
- * as ids.cu does: size[12] is the ticket. */
+/* Reports the lowest image with an argmax that is neither -1 nor in its window. Arrays: argmax. */
 AT_EACH_PLACE(check_argmax, {
     const clipped k = window_of(&args, row);
     const real argmax = AT(0, row, col);
@@ -59,8 +58,7 @@ AT_EACH_PLACE(check_argmax, {
     const int inside = argmax >= 0 && argmax == (real)place && place % C == col && y >= k.top &&
                        y < k.bottom && x >= k.left && x < k.right;
     if (argmax != -1 && !inside)
-        ATOMIC_MIN((long_word *)args.array[1].at,
-                   (long_word)args.size[12] << 32 | (long_word)k.n);
+        report(&args, k.n, argmax);
 })
 
 /* The windows that a pixel is in: lines [top, bottom) and columns [left, right) of what comes out.

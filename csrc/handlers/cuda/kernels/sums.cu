@@ -113,3 +113,10 @@ KERNEL(softmax_m)
 
 /* Sets *flag unless all numbers are finite. Arrays: a, flag. */
 AT_EACH_PLACE(find_not_finite, if (!(FN(fabs)(AT(0, row, col)) <= LARGEST)) *(int *)args.array[1].at = 1)
+
+/* Reports numbers that are not finite. Arrays: a. */
+AT_EACH_PLACE(expect_finite, {
+    const real x = AT(0, row, col);
+    if (!(FN(fabs)(x) <= LARGEST))
+        report(&args, row, x);
+})
