@@ -336,6 +336,8 @@ class Network:
 
     def backward_pass(self) -> None: ...
     def get_loss_values(self) -> dict[str, float]: ...
+    def finish(self) -> None:
+        """Wait for the last update, and raise what was wrong with its data."""
 
 # ---- steppers ----
 

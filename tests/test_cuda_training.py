@@ -184,6 +184,7 @@ def test_wrong_data_leads_to_no_update(stepper):
         with pytest.raises(IndexError, match=r"layer 'Output': softmax_ce: id 7 in row 1 is out of "
                                              r"range \[0, 5\)"):
             stepper.run()
+            net.get_loss_values()
         np.testing.assert_array_equal(net.get('parameters'), before)
 
 
@@ -200,6 +201,7 @@ def test_a_wrong_timing_leads_to_no_update():
         with pytest.raises(ValueError, match=r"layer 'Clockwork': all numbers of parameter "
                                              r"'timing' must be finite and above 0"):
             stepper.run()
+            net.get_loss_values()
         np.testing.assert_array_equal(net.get('parameters'), before)
         timing[1:2] = 3
 
@@ -257,7 +259,7 @@ def test_wrong_data_is_forgotten_with_the_update_that_had_it():
     stepper.start(net)
     good = minibatch('one layer', 0)
     net.provide_external_data(dict(good, targets=np.full((1, 3, 1), 7)))
-    with pytest.raises((KeyError, IndexError)):
+    with pytest.raises(KeyError):
         stepper.run()
     net.set_gradient_modifiers({})
     net.provide_external_data(good)

@@ -91,6 +91,7 @@ class Trainer(Describable):
                 or self._run_hooks(hooks, 'epoch', net, self.logs)
             while not stop and not interrupted:
                 stop = self._train_epoch(hooks, net, training_data_iter, interrupted)
+            net._core.finish()
             if interrupted:
                 raise KeyboardInterrupt
 

@@ -304,6 +304,21 @@ static int is_fully_finite(bs_handler *h, const bs_array *a)
     return finite;
 }
 
+static void *stage(bs_handler *h, size_t bytes)
+{
+    bs_device *device = enter(h);
+    void *host = h->device->stage(h, bytes);
+    leave(h, device);
+    return host;
+}
+
+static void upload(bs_handler *h, const bs_array *to)
+{
+    bs_device *device = enter(h);
+    h->device->upload(h, to);
+    leave(h, device);
+}
+
 static void close_handle(bs_handler *h)
 {
     bs_device *inner = inner_of(h->device);
@@ -342,6 +357,8 @@ bs_status bs_debug_open(bs_device **out, bs_device *inner, bs_error *err)
                           .write = write_array,
                           .read = read_array,
                           .is_fully_finite = is_fully_finite,
+                          .stage = stage,
+                          .upload = upload,
                           .close_handle = close_handle};
     *out = device;
     return BS_OK;

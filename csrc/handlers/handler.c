@@ -48,7 +48,8 @@ static bs_status check_holes(const bs_device *device, bs_error *err)
         return bs_fail(err, BS_DEVICE, "handler '%s' has no operation '%s'", device->type->name,   \
                        #op);
 #include "handlers/ops.def"
-    if (!device->allocate || !device->write || !device->read || !device->is_fully_finite)
+    if (!device->allocate || !device->write || !device->read || !device->is_fully_finite ||
+        (!device->type->host_memory && (!device->stage || !device->upload)))
         return bs_fail(err, BS_DEVICE, "handler '%s' lacks a memory function", device->type->name);
     return BS_OK;
 }

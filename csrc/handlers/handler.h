@@ -122,8 +122,10 @@ struct bs_device {
     void (*expect_finite)(bs_handler *h, const bs_array *a, const char *what);
     /* For devices that work while the host goes on; all of them may be NULL. `finish` waits for
      * what may still fail because of the data, and puts it into the sticky error. What comes
-     * between begin_step and end_step is likely to come again just so, and may be put off until
-     * then; `flush` ends that, before somebody else looks at arrays. `close_handle` frees h->impl.
+     * between begin_step and end_step, an update, is likely to come again just so, and may be put
+     * off until then; `flush` ends that, before somebody else looks at arrays. end_step does not
+     * wait for its update but for the one before, whose error it gets; its own is got by the next
+     * end_step or finish. `close_handle` frees h->impl.
      */
     void (*finish)(bs_handler *h);
     void (*begin_step)(bs_handler *h);
@@ -133,6 +135,11 @@ struct bs_device {
     /* Waits for the work that others have put on a stream of theirs. For devices with memory of
      * their own. */
     bs_status (*wait_for_stream)(bs_device *device, void *stream, bs_error *err);
+    /* For devices with memory of their own: to write an array without waiting for the work of
+     * before. `stage` gives memory of the host for so many bytes (> 0), or NULL and the sticky
+     * error; `upload` is the next call, and copies what was put there, packed, to an array. */
+    void *(*stage)(bs_handler *h, size_t bytes);
+    void (*upload)(bs_handler *h, const bs_array *to);
 };
 
 /* Opens the handler called `name` with one reference, or fails: BS_KEY (no such handler), BS_DEVICE

@@ -180,6 +180,7 @@ bs_status bs_network_resize(bs_network *net, int64_t T, int64_t B, bs_error *err
 
 bs_status bs_network_set_device(bs_network *net, bs_device *device, bs_error *err)
 {
+    BS_TRY(bs_network_finish(net, err));
     bs_device *before = bs_device_retain(net->buffers.device);
     const bs_status status = bs_buffers_move(&net->buffers, device, err);
     if (status == BS_OK) {
@@ -214,14 +215,19 @@ void bs_network_set_gradient_hook(bs_network *net, bs_hook *hook, void *context)
     net->gradient_context = context;
 }
 
-bs_status bs_network_finish(bs_network *net, bs_error *err)
+bs_status bs_network_failure(bs_network *net, bs_error *err)
 {
-    bs_handler_finish(&net->handler);
     const bs_status code = net->handler.error.code;
     if (code != BS_OK && err && err->code == BS_OK)
         *err = net->handler.error;
     net->handler.error.code = BS_OK;
     return code;
+}
+
+bs_status bs_network_finish(bs_network *net, bs_error *err)
+{
+    bs_handler_finish(&net->handler);
+    return bs_network_failure(net, err);
 }
 
 /* Copies a state of the host to a slot, by an operation, which handlers may check. */
@@ -282,6 +288,7 @@ static bs_status set_states(bs_network *net, int n, const bs_state_before *state
 bs_status bs_network_forward(bs_network *net, bs_pass pass, int n_states,
                              const bs_state_before *states, bs_error *err)
 {
+    BS_TRY(bs_network_finish(net, err));
     BS_TRY(set_states(net, n_states, states, err));
     net->has_run[0] = net->is_ready = 1;
     const int flushed = bs_flush_subnormals(1);
@@ -292,6 +299,7 @@ bs_status bs_network_forward(bs_network *net, bs_pass pass, int n_states,
 
 bs_status bs_network_backward(bs_network *net, bs_error *err)
 {
+    BS_TRY(bs_network_finish(net, err));
     if (!net->is_ready)
         return bs_fail(err, BS_STATE,
                        "a backward pass needs a forward pass over data of this size before it");
@@ -335,6 +343,7 @@ bs_status bs_network_loss(bs_network *net, int i, const char **name, double *val
         double f64;
     } number;
     BS_ASSERT(step);
+    BS_TRY(bs_network_finish(net, err));
     BS_TRY(net->buffers.device->read(net->buffers.device, &step->io.out[0], &number, err));
     *name = step->layer->name;
     *value = net->buffers.device->dtype == BS_F64 ? number.f64 : (double)number.f32;

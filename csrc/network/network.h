@@ -49,14 +49,15 @@ int bs_network_has_run(const bs_network *net, int backward);
 /* Makes room for T time steps of B sequences. Parameters stay; every other content is arbitrary
  * afterwards if T or B changed. */
 bs_status bs_network_resize(bs_network *net, int64_t T, int64_t B, bs_error *err);
-bs_status bs_network_set_device(bs_network *net, bs_device *device,
-                                bs_error *err); /* see bs_buffers_move */
+/* See bs_buffers_move. Nothing is moved if the data of an update before was wrong. */
+bs_status bs_network_set_device(bs_network *net, bs_device *device, bs_error *err);
 
 /* What its passes run on; borrowed, until the device changes. */
 bs_handler *bs_network_handle(bs_network *net);
 
-/* Waits for what the passes may still have to say about their data, and moves the sticky error to
- * the caller. */
+/* Moves the sticky error to the caller. */
+bs_status bs_network_failure(bs_network *net, bs_error *err);
+/* Waits for what passes and updates may still have to say about their data, and does the same. */
 bs_status bs_network_finish(bs_network *net, bs_error *err);
 
 /* The stream that random operations draw from; borrowed. At first a stream of the network's own
@@ -79,13 +80,15 @@ typedef struct bs_state_before {
     bs_array state;
 } bs_state_before;
 
-/* Forward and backward pass over what stands in Input's outputs. Errors carry the layer's name.
- * BS_STATE: a backward pass without a forward pass since the size or the device has changed. */
+/* Forward and backward pass over what stands in Input's outputs, unless something was wrong with
+ * the data of an update before (see bs_stepper_run). Errors carry the layer's name. BS_STATE: a
+ * backward pass without a forward pass since the size or the device has changed. */
 bs_status bs_network_forward(bs_network *net, bs_pass pass, int n_states,
                              const bs_state_before *states, bs_error *err);
 bs_status bs_network_backward(bs_network *net, bs_error *err);
 
-/* Loss layers in the order of execution: how many, and name and value after a forward pass. */
+/* Loss layers in the order of execution: how many, and name and value after a forward pass, which
+ * is waited for. */
 int bs_network_n_losses(const bs_network *net);
 bs_status bs_network_loss(bs_network *net, int i, const char **name, double *value, bs_error *err);
 

@@ -89,23 +89,31 @@ static int copy_to_host(const bs_array *dest, bs_block *block, PyArrayObject *so
     return result;
 }
 
-/* By way of packed memory of the host, in the dtype of dest. */
-static int copy_to_device(const bs_array *dest, bs_device *device, PyArrayObject *source)
+/* By way of memory that the device has for this, in the dtype of dest. */
+static int copy_to_device(bs_handler *h, const bs_array *dest, PyArrayObject *source)
 {
-    bs_array packed;
-    bs_error err = {0};
-    PyObject *host = bs_new_packed(dest, &packed);
-    if (!host || copy_to_host(&packed, NULL, source) < 0) {
-        Py_XDECREF(host);
-        return -1;
-    }
-    const bs_status status = device->write(device, dest, packed.data, &err);
-    Py_DECREF(host);
-    return status == BS_OK ? 0 : (bs_raise(&err), -1);
+    const size_t bytes = (size_t)bs_count(dest) * bs_dtype_size(dest->dtype);
+    bs_array staged = *dest;
+    int result = 0;
+    if (bytes == 0)
+        return 0;
+    staged.pitch = bs_cols(dest);
+    Py_BEGIN_ALLOW_THREADS
+    staged.data = h->device->stage(h, bytes);
+    Py_END_ALLOW_THREADS
+    if (staged.data)
+        result = copy_to_host(&staged, NULL, source);
+    if (staged.data && result == 0)
+        h->device->upload(h, dest);
+    if (h->error.code == BS_OK)
+        return result;
+    bs_raise(&h->error);
+    h->error.code = BS_OK;
+    return -1;
 }
 
-int bs_copy_numbers(const bs_array *dest, bs_block *block, bs_device *device, PyArrayObject *source)
+int bs_copy_numbers(bs_handler *h, const bs_array *dest, bs_block *block, PyArrayObject *source)
 {
-    return device->type->host_memory ? copy_to_host(dest, block, source)
-                                     : copy_to_device(dest, device, source);
+    return h->device->type->host_memory ? copy_to_host(dest, block, source)
+                                        : copy_to_device(h, dest, source);
 }

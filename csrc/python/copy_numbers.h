@@ -5,8 +5,8 @@
 #include "python/numpy_api.h"
 
 /* Copies source, which can be broadcast to the shape of dest, into it; any dtype is cast. `block`
- * on `device` holds dest. -1 and an exception on failure. */
-int bs_copy_numbers(const bs_array *dest, bs_block *block, bs_device *device,
-                    PyArrayObject *source);
+ * holds dest. A device with memory of its own may do so later, in the order of the handle's work;
+ * source is not needed any more. -1 and an exception on failure. */
+int bs_copy_numbers(bs_handler *h, const bs_array *dest, bs_block *block, PyArrayObject *source);
 
 #endif

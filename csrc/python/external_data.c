@@ -168,7 +168,8 @@ static int copy(bs_network *net, const item *it)
         return copy_on_device(&array, block, device, it->value);
     PyObject *source = it->value ? Py_NewRef(it->value)
                                  : PyArray_ZEROS(0, NULL, NPY_BOOL, 0); /* which is broadcast */
-    const int result = source ? bs_copy_numbers(&array, block, device, (PyArrayObject *)source)
+    const int result = source ? bs_copy_numbers(bs_network_handle(net), &array, block,
+                                                (PyArrayObject *)source)
                               : -1;
     Py_XDECREF(source);
     return result;

@@ -200,33 +200,18 @@ static PyObject *network_backward_pass(network_object *self, PyObject *unused)
     return status == BS_OK ? Py_NewRef(Py_None) : bs_raise(&err);
 }
 
-static PyObject *network_get_loss_values(network_object *self, PyObject *unused)
+static PyObject *network_finish(network_object *self, PyObject *unused)
 {
-    double total = 0;
+    bs_status status;
+    bs_error err = {0};
     (void)unused;
     if (bs_network_hold(self) < 0)
         return NULL;
-    PyObject *out = PyDict_New();
-    const int n = bs_network_n_losses(self->net);
-    for (int i = 0; out && i <= n; i++) { /* the last round is the total */
-        const char *name = "total_loss";
-        double value = total;
-        bs_error err = {0};
-        if (i < n && bs_network_loss(self->net, i, &name, &value, &err) != BS_OK) {
-            bs_raise(&err);
-            Py_CLEAR(out);
-            break;
-        }
-        total += i < n ? value : 0;
-        if (n == 1 && i == 0)
-            continue; /* one loss is known by the total alone */
-        PyObject *number = PyFloat_FromDouble(value);
-        if (!number || PyDict_SetItemString(out, name, number) < 0)
-            Py_CLEAR(out);
-        Py_XDECREF(number);
-    }
+    Py_BEGIN_ALLOW_THREADS
+    status = bs_network_finish(self->net, &err);
+    Py_END_ALLOW_THREADS
     bs_network_let_go(self);
-    return out;
+    return status == BS_OK ? Py_NewRef(Py_None) : bs_raise(&err);
 }
 
 /* ---- attributes ---- */
@@ -350,8 +335,10 @@ static PyMethodDef methods[] = {
      METH_VARARGS | METH_KEYWORDS, "Run all layers forward."},
     {"backward_pass", (PyCFunction)(void (*)(void))network_backward_pass, METH_NOARGS,
      "Run all layers backward."},
-    {"get_loss_values", (PyCFunction)(void (*)(void))network_get_loss_values, METH_NOARGS,
+    {"get_loss_values", (PyCFunction)(void (*)(void))bs_network_loss_values, METH_NOARGS,
      "{name: loss}, total last."},
+    {"finish", (PyCFunction)(void (*)(void))network_finish, METH_NOARGS,
+     "Wait for the last update, and raise what was wrong with its data."},
     {0}};
 
 static PyGetSetDef attributes[] = {

@@ -28,5 +28,6 @@ PyObject *bs_network_layer_infos(network_object *self, PyObject *unused);
 PyObject *bs_network_parameter_order(network_object *self, PyObject *unused);
 PyObject *bs_network_context_leaves(network_object *self, PyObject *unused);
 PyObject *bs_network_leaf(network_object *self, PyObject *index);
+PyObject *bs_network_loss_values(network_object *self, PyObject *unused);
 
 #endif

@@ -1,5 +1,5 @@
 /* network_inside.c - what a network shows of itself: its tree of buffers, its layers, the arrays of
- * its leaves. */
+ * its leaves, its losses. */
 #include <string.h>
 
 #include "python/network.h"
@@ -175,11 +175,42 @@ PyObject *bs_network_leaf(network_object *self, PyObject *index)
         return PyErr_Format(PyExc_IndexError, "there is no leaf %ld", leaf);
     if (!inside && bs_network_hold(self) < 0)
         return NULL;
-    const bs_status status = bs_network_array(self->net, (int)leaf, &array, &block, &err);
+    bs_status status = inside ? BS_OK : bs_network_finish(self->net, &err);
+    if (status == BS_OK)
+        status = bs_network_array(self->net, (int)leaf, &array, &block, &err);
     PyObject *out = status == BS_OK
                         ? bs_array_to_python(&array, block, bs_network_device(self->net))
                         : bs_raise(&err);
     if (!inside)
         bs_network_let_go(self);
+    return out;
+}
+
+PyObject *bs_network_loss_values(network_object *self, PyObject *unused)
+{
+    double total = 0;
+    (void)unused;
+    if (bs_network_hold(self) < 0)
+        return NULL;
+    PyObject *out = PyDict_New();
+    const int n = bs_network_n_losses(self->net);
+    for (int i = 0; out && i <= n; i++) { /* the last round is the total */
+        const char *name = "total_loss";
+        double value = total;
+        bs_error err = {0};
+        if (i < n && bs_network_loss(self->net, i, &name, &value, &err) != BS_OK) {
+            bs_raise(&err);
+            Py_CLEAR(out);
+            break;
+        }
+        total += i < n ? value : 0;
+        if (n == 1 && i == 0)
+            continue; /* one loss is known by the total alone */
+        PyObject *number = PyFloat_FromDouble(value);
+        if (!number || PyDict_SetItemString(out, name, number) < 0)
+            Py_CLEAR(out);
+        Py_XDECREF(number);
+    }
+    bs_network_let_go(self);
     return out;
 }

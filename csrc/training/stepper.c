@@ -105,6 +105,7 @@ bs_status bs_stepper_start(bs_stepper *stepper, bs_network *net, bs_error *err)
     bs_block *block[BS_MAX_STATES] = {NULL};
     bs_error why = {0};
     const int n = stepper->type->n_states;
+    BS_TRY(bs_network_finish(net, err));
     BS_TRY(bs_network_array(net, BS_LEAF_PARAMETERS, &parameters, NULL, err));
     const size_t bytes = (size_t)bs_count(&parameters) * bs_dtype_size(device->dtype);
     for (int i = 0; i < n; i++)
@@ -208,8 +209,10 @@ bs_status bs_stepper_run(bs_stepper *stepper, bs_error *err)
     if (status != BS_OK)
         bs_handler_flush(h); /* no update like others */
     bs_handler_end_step(h);
-    const bs_status late = bs_network_finish(stepper->net, err); /* also after another failure */
-    status = status == BS_OK ? late : status;
+    if (status == BS_OK)
+        status = bs_network_failure(stepper->net, err);
+    else
+        bs_network_finish(stepper->net, err); /* what was wrong with its data is no news later */
     stepper->updates += status == BS_OK;
     return status;
 }

@@ -44,6 +44,8 @@ API void double_have_pools(int yes);
 /* Whether streams beside the default one do their work as soon as they may, from now on. At first
  * they do it as late as they may. */
 API void double_hurry(int yes);
+/* This function that orders streams does nothing from now on; NULL: all do what they should. */
+API void double_forget(const char *name);
 /* The n-th call from now on fails with this code; n = 0: none does. What releases something, or
  * waits, does so all the same. cuGetErrorString never fails and is not counted. */
 API void double_fail_at(long n, int code);
@@ -54,6 +56,7 @@ API long double_pooled_bytes(void);   /* of freed memory that pools keep */
 API long double_live_objects(void);   /* streams, modules, programs, descriptors, handles ... */
 API long double_graph_launches(void); /* so far */
 API long double_tasks(void);          /* kernels, products, copies, fills so far */
+API long double_tasks_done(void);     /* of these */
 API const char *double_report(void);  /* why a call failed last */
 /* Another function for the kernel bs_<name> of a variant, such as one with a bug, until the process
  * ends or the old one, which is returned, is put back. */

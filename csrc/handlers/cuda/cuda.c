@@ -165,6 +165,8 @@ static bs_status open_cuda(bs_device *device, bs_error *err)
     device->read = bs_cuda_read;
     device->is_fully_finite = is_fully_finite;
     device->expect_finite = bs_cuda_expect_finite;
+    device->stage = bs_cuda_stage;
+    device->upload = bs_cuda_upload;
     device->wait_for_stream = wait_for_stream;
     device->finish = bs_cuda_finish;
     device->begin_step = bs_cuda_begin_step;

@@ -1,10 +1,11 @@
 /* cuda.h - the handler "cuda", for NVIDIA GPUs: what its files share.
  *
- * Everything runs in order on one stream of the device. Kernels are compiled for this very GPU when
- * they are first needed (modules.c) and all take the same struct (kernel_args.h); products are
- * those of cuBLAS, convolutions those of cuDNN if it is there. An operation only hands in work,
- * which goes to the stream at once or, in the steps of a training, as a graph (steps.c); what can
- * go wrong with data (ids) is noted on the device and read when a pass ends (reports.c). */
+ * Everything runs in order on one stream of the device; only minibatches come on another one
+ * (uploads.c). Kernels are compiled for this very GPU when they are first needed (modules.c) and
+ * all take the same struct (kernel_args.h); products are those of cuBLAS, convolutions those of
+ * cuDNN if it is there. An operation only hands in work, which goes to the stream at once or, in
+ * the steps of a training, as a graph (steps.c); what can go wrong with data (ids) is noted on the
+ * device and read when a pass ends, or after the next step (reports.c). */
 #ifndef BS_HANDLERS_CUDA_CUDA_H
 #define BS_HANDLERS_CUDA_CUDA_H
 
@@ -134,18 +135,20 @@ bs_status bs_cuda_put_convolution(bs_cuda *cuda, CUstream stream, const bs_cuda_
                                   bs_error *err);
 void bs_cuda_close_plans(bs_cuda *cuda);
 
-/* ---- what a handle has (handle.c, steps.c, reports.c) ---- */
+/* ---- what a handle has (handle.c, steps.c, reports.c, uploads.c) ---- */
 
 typedef struct bs_cuda_handle {      /* bs_handler.impl */
     struct bs_cuda_steps *steps;     /* NULL before the first step */
     struct bs_cuda_reports *reports; /* NULL before the first report */
+    struct bs_cuda_uploads *uploads; /* NULL before the first upload */
 } bs_cuda_handle;
 
 /* NULL and the sticky error without memory. */
 bs_cuda_handle *bs_cuda_handle_of(bs_handler *h);
 void bs_cuda_close_handle(bs_handler *h);
 void bs_cuda_close_steps(bs_cuda *cuda, struct bs_cuda_steps *steps);
-void bs_cuda_close_reports(struct bs_cuda_reports *reports);
+void bs_cuda_close_reports(bs_cuda *cuda, struct bs_cuda_reports *reports);
+void bs_cuda_close_uploads(bs_cuda *cuda, struct bs_cuda_uploads *uploads);
 
 /* Puts work on the stream, or into the step that is going on. */
 void bs_cuda_submit(bs_handler *h, const bs_cuda_work *work);
@@ -154,6 +157,12 @@ void bs_cuda_begin_step(bs_handler *h);
 void bs_cuda_end_step(bs_handler *h);
 void bs_cuda_flush(bs_handler *h);
 int bs_cuda_is_in_step(const bs_handler *h);
+
+/* ---- uploads (uploads.c) ---- */
+
+/* See bs_device. */
+void *bs_cuda_stage(bs_handler *h, size_t bytes);
+void bs_cuda_upload(bs_handler *h, const bs_array *to);
 
 /* ---- launching (launch.c) ---- */
 
@@ -211,7 +220,10 @@ int bs_cuda_may_report(bs_handler *h, bs_launch *l, bs_cuda_claim claim, const c
 void *bs_cuda_report_words(const bs_handler *h);
 /* See bs_device. */
 void bs_cuda_expect_finite(bs_handler *h, const bs_array *a, const char *what);
-/* Waits for the stream if there are open reports; the first wrong row becomes the sticky error. */
+/* Lets the reports of a step come to the host, where the next call of this function or of finish
+ * looks at them. Before that it waits for those of the step before. */
+void bs_cuda_end_reports(bs_handler *h);
+/* Waits for all reports; the first wrong row becomes the sticky error. */
 void bs_cuda_finish(bs_handler *h);
 
 /* ---- what several files of operations need ---- */

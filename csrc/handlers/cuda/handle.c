@@ -10,10 +10,12 @@ bs_cuda_handle *bs_cuda_handle_of(bs_handler *h)
 
 void bs_cuda_close_handle(bs_handler *h)
 {
+    bs_cuda *cuda = h->device->memory->impl;
     bs_cuda_handle *handle = h->impl;
     if (!handle)
         return;
-    bs_cuda_close_steps(h->device->memory->impl, handle->steps);
-    bs_cuda_close_reports(handle->reports);
+    bs_cuda_close_steps(cuda, handle->steps);
+    bs_cuda_close_reports(cuda, handle->reports);
+    bs_cuda_close_uploads(cuda, handle->uploads);
     bs_free(handle);
 }

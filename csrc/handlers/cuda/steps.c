@@ -228,12 +228,8 @@ void bs_cuda_begin_step(bs_handler *h)
     handle->steps->is_open = 1;
 }
 
-void bs_cuda_end_step(bs_handler *h)
+static void close_step(bs_handler *h, bs_cuda_steps *s)
 {
-    const bs_cuda_handle *handle = h->impl;
-    bs_cuda_steps *s = handle ? handle->steps : NULL;
-    if (!s || !s->is_open)
-        return;
     s->is_open = 0;
     s->interruptions = s->was_interrupted
                            ? s->interruptions + (s->interruptions < MAX_INTERRUPTIONS)
@@ -241,6 +237,15 @@ void bs_cuda_end_step(bs_handler *h)
     if (h->error.code == BS_OK && s->now.n > 0)
         run_step(h, s);
     s->now.n = 0;
+}
+
+void bs_cuda_end_step(bs_handler *h)
+{
+    const bs_cuda_handle *handle = h->impl;
+    bs_cuda_steps *s = handle ? handle->steps : NULL;
+    if (s && s->is_open)
+        close_step(h, s);
+    bs_cuda_end_reports(h);
 }
 
 void bs_cuda_flush(bs_handler *h)
