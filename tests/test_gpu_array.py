@@ -845,6 +845,16 @@ def test_capsules_that_make_no_sense(handler, kind, changes, error, text):
     assert producer.deleted == 1
 
 
+def test_dlpack_is_asked_where_an_interface_names_no_stream(handler):
+    """As that of PyTorch, whose tensors may still be computed on a stream of its own."""
+    a, host = pair(2, 3)
+    for stream, asked in ('none', {'stream': 1, 'max_version': (1, 0)}), (1, None):
+        producer = Producer(a, Versioned)
+        producer.__cuda_array_interface__ = described(a, stream=stream).__cuda_array_interface__
+        same(handler.create_from(producer), host)
+        assert producer.asked == asked
+
+
 def test_something_else_than_a_capsule(handler):
     class Wrong:
         def __dlpack_device__(self):

@@ -202,19 +202,30 @@ static int is_on(const bs_device *device, const gpu_array *a)
     return 0;
 }
 
+/* Without the name of a stream it says where memory is, but not when it is ready. */
+static int names_no_stream(PyObject *interface)
+{
+    return PyDict_Check(interface) && !PyDict_GetItemString(interface, "stream");
+}
+
 gpu_array *bs_gpu_array_from(PyObject *value, bs_device *device)
 {
+    gpu_array *out = NULL;
     if (bs_is_gpu_array(value) && !is_on(device, (gpu_array *)value))
         return NULL;
-    PyObject *found = optional_attribute(value, "__cuda_array_interface__");
-    gpu_array *out = found ? from_interface(found, value, device) : NULL;
-    if (!found && !PyErr_Occurred() && (found = optional_attribute(value, "__dlpack__")) != NULL)
+    PyObject *interface = optional_attribute(value, "__cuda_array_interface__"), *method = NULL;
+    if (!PyErr_Occurred() && (!interface || names_no_stream(interface)))
+        method = optional_attribute(value, "__dlpack__"); /* which orders both sides' work */
+    if (method)
         out = bs_gpu_array_from_dlpack(value, device);
-    if (!found && !PyErr_Occurred())
+    else if (interface && !PyErr_Occurred())
+        out = from_interface(interface, value, device);
+    else if (!PyErr_Occurred())
         PyErr_Format(PyExc_TypeError,
                      "create_from takes an array in the memory of the GPU, not %.100s: "
                      "create_from_numpy copies numbers to it",
                      Py_TYPE(value)->tp_name);
-    Py_XDECREF(found);
+    Py_XDECREF(interface);
+    Py_XDECREF(method);
     return out;
 }
