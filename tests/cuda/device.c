@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DRIVER_VERSION = 13000, MAJOR = 9, MINOR = 0 };
+enum { DRIVER_VERSION = 13000 };
 
 struct CUctx_st {
     int references;
@@ -55,6 +55,18 @@ static int initialise(void)
     return 0;
 }
 
+static int chosen_capability = 90;
+
+void double_set_capability(int value)
+{
+    chosen_capability = value;
+}
+
+int capability(void)
+{
+    return chosen_capability;
+}
+
 static int set_int(int *out, int value)
 {
     *out = value;
@@ -70,8 +82,8 @@ static int name_device(char *out, int size)
 static int attribute(int *out, CUdevice_attribute which)
 {
     switch (which) {
-    case BS_CU_CAPABILITY_MAJOR: return set_int(out, MAJOR);
-    case BS_CU_CAPABILITY_MINOR: return set_int(out, MINOR);
+    case BS_CU_CAPABILITY_MAJOR: return set_int(out, capability() / 10);
+    case BS_CU_CAPABILITY_MINOR: return set_int(out, capability() % 10);
     default: return report(INVALID_VALUE, "the double has no attribute %d", (int)which);
     }
 }

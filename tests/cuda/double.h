@@ -36,6 +36,8 @@ typedef void kernel(const bs_kernel_args args);
 API void double_set_order(int order);
 /* Whether the GPU is in the machine, which cuInit finds out. It is, at first. */
 API void double_plug(int is_there);
+/* The capability of all GPUs from now on, 90 for 9.0. That is what it is at first. */
+API void double_set_capability(int capability);
 /* The n-th call from now on fails with this code; n = 0: none does. What releases something does so
  * all the same. cuGetErrorString never fails and is not counted. */
 API void double_fail_at(long n, int code);
@@ -104,6 +106,7 @@ void count_object(int difference); /* 1 for a new one, -1 for one that is gone *
 /* ---- contexts and streams (device.c) ---- */
 
 int is_initialised(void);
+int capability(void); /* 90 for 9.0 */
 int has_context(void);
 
 /* Work for a stream: copies of it can be kept and run again. */
