@@ -130,6 +130,8 @@ struct bs_device {
     /* Waits for the work that others have put on a stream of theirs. For devices with memory of
      * their own. */
     bs_status (*wait_for_stream)(bs_device *device, void *stream, bs_error *err);
+    /* BS_OK if memory of others lies on this device, else BS_VALUE and where it lies. */
+    bs_status (*check_memory)(bs_device *device, const void *at, bs_error *err);
 };
 
 /* Opens the handler called `name` with one reference, or fails: BS_KEY (no such handler), BS_DEVICE

@@ -1,4 +1,4 @@
-/* device.c - one GPU, its context and its streams, which are done with work before a call for it
+/* device.c - GPUs, their contexts and their streams, which are done with work before a call for it
  * returns. */
 #include "double.h"
 
@@ -16,7 +16,8 @@ struct CUstream_st {
 };
 
 static int initialised;
-static struct CUctx_st primary;
+enum { N_DEVICES = 2 };
+static struct CUctx_st primary[N_DEVICES];
 static _Thread_local CUcontext current;
 static CUstream streams;
 
@@ -30,11 +31,16 @@ int has_context(void)
     return current && current->references > 0;
 }
 
-static int is_plugged = 1;
-
-void double_plug(int is_there)
+int current_device(void)
 {
-    is_plugged = is_there;
+    return (int)(current - primary);
+}
+
+static int plugged = 1;
+
+void double_plug(int number)
+{
+    plugged = number;
 }
 
 static int initialise(void)
@@ -42,7 +48,7 @@ static int initialise(void)
     static const char *const names[] = {"ascending", "descending", "random"};
     const char *order = getenv("BRAINSTORM_DOUBLE_ORDER");
     int k = 0;
-    if (!is_plugged)
+    if (!plugged)
         return report(NO_DEVICE, "no CUDA-capable device is detected");
     if (order && !initialised) {
         while (k < 3 && strcmp(order, names[k]) != 0)
@@ -90,24 +96,24 @@ static int attribute(int *out, CUdevice_attribute which)
 
 static int retain(CUcontext *out, CUdevice device)
 {
-    if (device != 0)
+    if (device < 0 || device >= plugged)
         return report(INVALID_DEVICE, "there is no device %d", device);
-    primary.references++;
-    *out = &primary;
+    primary[device].references++;
+    *out = &primary[device];
     return 0;
 }
 
-static int release(void)
+static int release(CUdevice device)
 {
-    if (primary.references == 0)
+    if (primary[device].references == 0)
         return report(INVALID_CONTEXT, "the context is released more often than retained");
-    primary.references--;
+    primary[device].references--;
     return 0;
 }
 
 static int make_current(CUcontext context)
 {
-    if (context && (context != &primary || primary.references == 0))
+    if (context && ((context != &primary[0] && context != &primary[1]) || context->references == 0))
         return report(INVALID_CONTEXT, "this is no context");
     current = context;
     return 0;
@@ -163,6 +169,18 @@ int submit(CUstream stream, const task *work)
     return work->run(work);
 }
 
+static int pointer_attribute(int *out, CUpointer_attribute which, CUdeviceptr address)
+{
+    const int device = device_of(address);
+    if (device < 0)
+        return report(INVALID_VALUE, "0x%llx is in no memory of a device", address);
+    switch (which) {
+    case BS_CU_POINTER_KIND: return set_int(out, BS_CU_DEVICE);
+    case BS_CU_POINTER_DEVICE: return set_int(out, device);
+    default: return report(INVALID_VALUE, "the double has no attribute %d of pointers", (int)which);
+    }
+}
+
 /* ---- the functions ---- */
 
 CUresult cuInit(unsigned int flags)
@@ -177,12 +195,13 @@ CUresult cuDriverGetVersion(int *out)
 
 CUresult cuDeviceGetCount(int *out)
 {
-    CALL(INIT, set_int(out, 1));
+    CALL(INIT, set_int(out, plugged));
 }
 
 CUresult cuDeviceGet(CUdevice *out, int number)
 {
-    CALL(INIT, number ? report(INVALID_DEVICE, "there is no device %d", number) : set_int(out, 0));
+    CALL(INIT, number < plugged ? set_int(out, number)
+                                : report(INVALID_DEVICE, "there is no device %d", number));
 }
 
 CUresult cuDeviceGetName(char *out, int size, CUdevice device)
@@ -197,6 +216,11 @@ CUresult cuDeviceGetAttribute(int *out, CUdevice_attribute which, CUdevice devic
     CALL(INIT, attribute(out, which));
 }
 
+CUresult cuPointerGetAttribute(void *out, CUpointer_attribute which, CUdeviceptr address)
+{
+    CALL(CONTEXT, pointer_attribute(out, which, address));
+}
+
 CUresult cuDevicePrimaryCtxRetain(CUcontext *out, CUdevice device)
 {
     CALL(INIT, retain(out, device));
@@ -204,8 +228,7 @@ CUresult cuDevicePrimaryCtxRetain(CUcontext *out, CUdevice device)
 
 CUresult cuDevicePrimaryCtxRelease_v2(CUdevice device)
 {
-    (void)device;
-    RELEASE(INIT, release());
+    RELEASE(INIT, release(device));
 }
 
 CUresult cuCtxSetCurrent(CUcontext context)

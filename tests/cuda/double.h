@@ -34,8 +34,8 @@ typedef void kernel(const bs_kernel_args args);
 /* The order of blocks, warps and lanes from now on. It begins as the environment's
  * BRAINSTORM_DOUBLE_ORDER ("ascending", "descending", "random"). */
 API void double_set_order(int order);
-/* Whether the GPU is in the machine, which cuInit finds out. It is, at first. */
-API void double_plug(int is_there);
+/* How many GPUs are in the machine, at most two, which cuInit finds out. It is one at first. */
+API void double_plug(int number);
 /* The capability of all GPUs from now on, 90 for 9.0. That is what it is at first. */
 API void double_set_capability(int capability);
 /* The n-th call from now on fails with this code; n = 0: none does. What releases something does so
@@ -108,6 +108,7 @@ void count_object(int difference); /* 1 for a new one, -1 for one that is gone *
 int is_initialised(void);
 int capability(void); /* 90 for 9.0 */
 int has_context(void);
+int current_device(void); /* of the thread's context */
 
 /* Work for a stream: copies of it can be kept and run again. */
 typedef struct task {
@@ -156,7 +157,10 @@ int is_capturing(void);
 /* Whether the memory that a task works on is still there; else a report. */
 int are_live(const task *work);
 
-/* The address for the CPU; NULL after a report if these bytes are not all in memory of the device.
+/* The device whose memory an address is in; -1 if there is none. */
+int device_of(CUdeviceptr address);
+/* The address for the CPU; NULL after a report if these bytes are not all in memory of the
+ * thread's device.
  * `what` names them. */
 void *cpu_address(CUdeviceptr address, size_t bytes, const char *what);
 

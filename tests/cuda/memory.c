@@ -20,6 +20,7 @@ enum {
 typedef struct block {
     unsigned char *at;
     size_t bytes;
+    int device;
     struct block *next;
 } block;
 
@@ -40,7 +41,7 @@ static int allocate(CUdeviceptr *out, size_t bytes)
         return report(OUT_OF_MEMORY, "out of memory");
     memset(at, NOT_WRITTEN, bytes + GUARD);
     b = malloc(sizeof *b);
-    *b = (block){at, bytes, blocks};
+    *b = (block){at, bytes, current_device(), blocks};
     blocks = b;
     live_bytes += bytes;
     *out = (CUdeviceptr)at | ON_DEVICE;
@@ -83,6 +84,15 @@ int are_live(const task *work)
     return 1;
 }
 
+int device_of(CUdeviceptr address)
+{
+    const unsigned char *at = (unsigned char *)(address & ~ON_DEVICE);
+    for (const block *b = blocks; b && address & ON_DEVICE; b = b->next)
+        if (at >= b->at && at < b->at + b->bytes)
+            return b->device;
+    return -1;
+}
+
 void *cpu_address(CUdeviceptr address, size_t bytes, const char *what)
 {
     const unsigned char *at = (unsigned char *)(address & ~ON_DEVICE);
@@ -91,7 +101,8 @@ void *cpu_address(CUdeviceptr address, size_t bytes, const char *what)
         return NULL;
     }
     for (const block *b = blocks; b; b = b->next)
-        if (at >= b->at && at <= b->at + b->bytes && bytes <= (size_t)(b->at + b->bytes - at))
+        if (at >= b->at && at <= b->at + b->bytes && bytes <= (size_t)(b->at + b->bytes - at) &&
+            b->device == current_device())
             return (void *)at;
     report(ILLEGAL_ADDRESS, "%s: %zu bytes at 0x%llx are not all allocated", what, bytes, address);
     return NULL;

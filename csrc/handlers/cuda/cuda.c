@@ -180,6 +180,26 @@ static bs_status wait_for_stream(bs_device *device, void *stream, bs_error *err)
     return BS_CUDA_CALL(cuda, err, cuStreamSynchronize, (CUstream)stream);
 }
 
+static bs_status check_memory(bs_device *device, const void *at, bs_error *err)
+{
+    bs_cuda *cuda = device->impl;
+    const CUdeviceptr address = (CUdeviceptr)(uintptr_t)at;
+    int kind = 0, number = 0;
+    BS_TRY(bs_cuda_enter(cuda, err));
+    const int code = cuda->driver->cuPointerGetAttribute(&kind, BS_CU_POINTER_KIND, address);
+    if (code == BS_CU_INVALID_VALUE || (code == 0 && kind == BS_CU_HOST))
+        return bs_fail(err, BS_VALUE,
+                       "the array has the address %p, which is in no memory of a GPU, this handler "
+                       "is for GPU %d: create_from_numpy copies numbers of the host",
+                       at, device->options.number);
+    BS_TRY(bs_cuda_check(cuda, code, "cuPointerGetAttribute", err));
+    BS_TRY(BS_CUDA_CALL(cuda, err, cuPointerGetAttribute, &number, BS_CU_POINTER_DEVICE, address));
+    if (number != device->options.number)
+        return bs_fail(err, BS_VALUE, "the array lives on GPU %d, this handler is for GPU %d",
+                       number, device->options.number);
+    return BS_OK;
+}
+
 static int is_fully_finite(bs_handler *h, const bs_array *a)
 {
     bs_cuda *cuda = bs_cuda_of(h);
@@ -228,6 +248,7 @@ static bs_status open_cuda(bs_device *device, bs_error *err)
     device->read = read_array;
     device->is_fully_finite = is_fully_finite;
     device->wait_for_stream = wait_for_stream;
+    device->check_memory = check_memory;
     device->finish = bs_cuda_finish;
     device->begin_step = bs_cuda_begin_step;
     device->end_step = bs_cuda_end_step;

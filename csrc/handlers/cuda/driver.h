@@ -10,9 +10,9 @@
 
 /* ---- types; a test compares them and the functions with NVIDIA's headers ---- */
 
-typedef int CUresult, CUdevice, CUdevice_attribute, nvrtcResult, cublasStatus_t, cublasOperation_t,
-    cublasMath_t, cudnnStatus_t, cudnnBackendDescriptorType_t, cudnnBackendAttributeName_t,
-    cudnnBackendAttributeType_t;
+typedef int CUresult, CUdevice, CUdevice_attribute, CUpointer_attribute, nvrtcResult,
+    cublasStatus_t, cublasOperation_t, cublasMath_t, cudnnStatus_t, cudnnBackendDescriptorType_t,
+    cudnnBackendAttributeName_t, cudnnBackendAttributeType_t;
 typedef unsigned long long CUdeviceptr;
 typedef struct CUctx_st *CUcontext;
 typedef struct CUmod_st *CUmodule;
@@ -55,7 +55,10 @@ typedef struct CUDA_KERNEL_NODE_PARAMS_v2_st {
 enum {
     BS_CU_CAPABILITY_MAJOR = 75,
     BS_CU_CAPABILITY_MINOR = 76,
+    BS_CU_INVALID_VALUE = 1,
     BS_CU_OUT_OF_MEMORY = 2,
+    BS_CU_POINTER_KIND = 2,
+    BS_CU_POINTER_DEVICE = 9,
     BS_CU_HOST = 1, /* kinds of memory */
     BS_CU_DEVICE = 2,
     BS_CU_CAPTURE_THREAD_LOCAL = 1,

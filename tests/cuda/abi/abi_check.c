@@ -5,6 +5,7 @@
 #define CUresult                      our_CUresult
 #define CUdevice                      our_CUdevice
 #define CUdevice_attribute            our_CUdevice_attribute
+#define CUpointer_attribute           our_CUpointer_attribute
 #define nvrtcResult                   our_nvrtcResult
 #define cublasStatus_t                our_cublasStatus_t
 #define cublasOperation_t             our_cublasOperation_t
@@ -18,6 +19,7 @@
 #undef CUresult
 #undef CUdevice
 #undef CUdevice_attribute
+#undef CUpointer_attribute
 #undef nvrtcResult
 #undef cublasStatus_t
 #undef cublasOperation_t
@@ -48,6 +50,7 @@
 SAME_SIZE(CUresult)
 SAME_SIZE(CUdevice)
 SAME_SIZE(CUdevice_attribute)
+SAME_SIZE(CUpointer_attribute)
 SAME_SIZE(nvrtcResult)
 SAME_SIZE(cublasStatus_t)
 SAME_SIZE(cublasOperation_t)
@@ -90,6 +93,9 @@ SAME_PLACE(CUDA_KERNEL_NODE_PARAMS, ctx)
 #define EQUAL(ours, theirs) _Static_assert((int)ours == (int)theirs, #ours);
 EQUAL(BS_CU_CAPABILITY_MAJOR, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)
 EQUAL(BS_CU_CAPABILITY_MINOR, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)
+EQUAL(BS_CU_POINTER_KIND, CU_POINTER_ATTRIBUTE_MEMORY_TYPE)
+EQUAL(BS_CU_POINTER_DEVICE, CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL)
+EQUAL(BS_CU_INVALID_VALUE, CUDA_ERROR_INVALID_VALUE)
 EQUAL(BS_CU_OUT_OF_MEMORY, CUDA_ERROR_OUT_OF_MEMORY)
 EQUAL(BS_CU_CAPTURE_THREAD_LOCAL, CU_STREAM_CAPTURE_MODE_THREAD_LOCAL)
 EQUAL(BS_CU_NON_BLOCKING, CU_STREAM_NON_BLOCKING)
