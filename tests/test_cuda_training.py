@@ -48,6 +48,28 @@ def test_a_gpu_learns_what_the_cpu_does(task, dtype):
         np.testing.assert_allclose(found, wanted, rtol=tolerance, atol=tolerance)
 
 
+def cifar10_cnn(flow):
+    """The network of examples/cifar10_cnn.py, with an eighth of its filters."""
+    for filters in (4, 4, 8):
+        flow = flow >> layers.Convolution2D(filters, kernel_size=(5, 5), padding=2)
+        flow = flow >> layers.Pooling2D(type='max', kernel_size=(3, 3), stride=(2, 2))
+    return flow >> layers.FullyConnected(8)
+
+
+@pytest.mark.parametrize('dtype, tolerance', [
+    # with cuDNN; rounding to 6e-8 decides which of two equal pixels is the maximum, now and then
+    (np.float32, 1e-3),
+    # with our own kernels; 1e-16 decides nothing, and 50 updates leave much less than this
+    (np.float64, 1e-11)])
+def test_fifty_updates_of_cifar10_cnn(dtype, tolerance, monkeypatch):
+    monkeypatch.setitem(TASKS, 'cifar10_cnn', (cifar10_cnn, (32, 32, 3), 1, 4))
+    found, wanted = (
+        train('cifar10_cnn', handler(dtype), bs.training.MomentumStepper(0.001, 0.9),
+              sizes=50 * (None,))[0] for handler in (PyCudaHandler, NumpyHandler))
+    assert wanted[-3:].sum() < wanted[:3].sum() / 2  # it learns
+    np.testing.assert_allclose(found, wanted, rtol=tolerance)
+
+
 @every_task
 def test_graphs_and_single_kernels_give_the_same_bits(task):
     before = graph_launches()
