@@ -7,7 +7,7 @@ BIN := .venv/bin
 
 demo: .venv/installed ; $(BIN)/python examples/digits.py
 test: .venv/installed ; $(BIN)/pytest
-test-gpu: .venv/installed ; BRAINSTORM_TEST_GPU=1 $(BIN)/pytest tests/test_gpu_array.py tests/test_cuda_operations.py tests/test_cuda_layers.py tests/test_cuda_training.py
+test-gpu: .venv/installed ; $(BIN)/python tests/gpu/run.py $(STAGES)
 check: check-gcc check-clang check-asan
 check-arm64: .venv/made ; PATH="$(CURDIR)/$(BIN):$$PATH" sh tools/arm64.sh
 bench: .venv/installed ; $(BIN)/python benchmarks/ops.py && $(BIN)/python benchmarks/steps.py

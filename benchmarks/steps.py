@@ -1,6 +1,7 @@
 """Times whole training steps and predictions, beside PyTorch and JAX in one interleaved run.
 
-    python benchmarks/steps.py [--peers PYTHON] [--only WORD ...] [--seconds S] [--json FILE]
+    python benchmarks/steps.py [--peers PYTHON] [--gpu] [--only WORD ...] [--seconds S]
+                               [--json FILE]
 
 Every workload of workloads.py runs in each framework, in a process of its own that waits while
 another one is timed; the frameworks take turns, so that slow phases of the machine meet all of
@@ -8,6 +9,7 @@ them. A row shows the median and the range over the turns and the ratio to the b
 an interpreter that has torch and jax; without it brainstorm is timed alone. Before anything is
 timed, all frameworks must give the same losses or probabilities from the same weights. One more
 row, in each turn: NumPy's product of two float32 matrices, the peak that this machine reaches.
+With --gpu, brainstorm and PyTorch compute on a GPU, in float32 that is not rounded to TF32.
 """
 
 import argparse
@@ -26,7 +28,10 @@ from workloads import WORKLOADS
 
 HERE = Path(__file__).parent
 TURNS, PAUSE = 7, 0.3  # threads of the one before must sleep: those of OpenBLAS spin for 0.13 s
+OURS = [('brainstorm', 'brainstorm')]
 PEERS = [('torch', 'torch'), ('torch', 'torch channels_last'), ('jax', 'jax')]
+OURS_ON_GPU = [('brainstorm', 'brainstorm gpu')]
+PEERS_ON_GPU = [('torch', 'torch gpu')]
 IMAGES_ONLY = 'torch channels_last'
 
 
@@ -64,22 +69,23 @@ class Worker:
         return memory
 
 
-def check_agreement(name, wanted):
+def check_agreement(name, wanted, tolerance):
     """The same results in all frameworks, but for rounding."""
     ours, *theirs = [json.loads(subprocess.check_output(command(*worker, name, 'results')))
                      for worker in wanted]
     for (_, _, variant), results in zip(wanted[1:], theirs):
-        np.testing.assert_allclose(results, ours, rtol=1e-5, atol=1e-6,
+        np.testing.assert_allclose(results, ours, rtol=tolerance, atol=tolerance / 10,
                                    err_msg=f'{name}: brainstorm and {variant} differ')
 
 
-def measure(name, peers, turn_seconds, peaks):
+def measure(name, peers, on_gpu, turn_seconds, peaks):
     """[{'workload', 'framework', 'median', 'low', 'high', 'memory', 'about'}]"""
-    wanted = [(sys.executable, 'brainstorm', 'brainstorm')]
-    wanted += [(peers, framework, variant) for framework, variant in PEERS
+    ours, theirs = (OURS_ON_GPU, PEERS_ON_GPU) if on_gpu else (OURS, PEERS)
+    wanted = [(sys.executable, *framework) for framework in ours]
+    wanted += [(peers, framework, variant) for framework, variant in theirs
                if peers and (variant != IMAGES_ONLY or WORKLOADS[name].has_images)]
     if peers:
-        check_agreement(name, wanted)
+        check_agreement(name, wanted, 1e-4 if on_gpu else 1e-5)
     workers = [Worker(*worker, name) for worker in wanted]
     for w in workers:
         w.warm_up(turn_seconds)
@@ -95,15 +101,19 @@ def measure(name, peers, turn_seconds, peaks):
     return rows
 
 
+def is_ours(row):
+    return row['framework'].startswith('brainstorm')
+
+
 def table(rows):
     """Lines of text: a row per workload and framework, ratios against the best peer."""
     yield (f'{"workload":34s} {"framework":20s} {"ms":>10s}   {"range":>21s} {"MB":>6s}  '
            'ours / best peer')
     for row in rows:
         peers = [r['median'] for r in rows
-                 if r['workload'] == row['workload'] and r['framework'] != 'brainstorm']
+                 if r['workload'] == row['workload'] and not is_ours(r)]
         ratio = ''
-        if row['framework'] == 'brainstorm' and peers:
+        if is_ours(row) and peers:
             ratio = f'{row["median"] / min(peers):.2f}'
         span = f'{1e3 * row["low"]:.4f} .. {1e3 * row["high"]:.4f}'
         yield (f'{row["workload"]:34s} {row["framework"]:20s} {1e3 * row["median"]:10.4f}   '
@@ -113,6 +123,7 @@ def table(rows):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--peers', metavar='PYTHON', help='an interpreter with torch and jax')
+    parser.add_argument('--gpu', action='store_true', help='all of them compute on a GPU')
     parser.add_argument('--only', nargs='+', metavar='WORD', default=[''],
                         help='workloads whose name has one of these words')
     parser.add_argument('--seconds', type=float, default=0.3, help='length of a turn')
@@ -121,7 +132,7 @@ def main():
     peaks, rows = [], []
     for name in WORKLOADS:
         if any(word in name for word in arguments.only):
-            rows += measure(name, arguments.peers, arguments.seconds, peaks)
+            rows += measure(name, arguments.peers, arguments.gpu, arguments.seconds, peaks)
     peak = statistics.median(peaks)
     print(f'{describe()}; product of 1024 x 1024 by NumPy {peak:.0f} GFLOP/s '
           f'({min(peaks):.0f} .. {max(peaks):.0f})')

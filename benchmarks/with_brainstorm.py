@@ -1,4 +1,4 @@
-"""The workloads in brainstorm."""
+"""The workloads in brainstorm, on the CPU or (the variant 'brainstorm gpu') on a GPU."""
 
 import numpy as np
 
@@ -41,12 +41,14 @@ NETWORKS = {
 }
 
 
-def network(work):
+def network(work, variant='brainstorm'):
     inp, out = bs.tools.get_in_out_layers('classification', work.features, work.classes)
     NETWORKS[work.network](work, inp) >> out
     net = bs.Network.from_layer(out)
     net.initialize(0)
     _set_weights(net, work)
+    if variant == 'brainstorm gpu':
+        net.set_handler(bs.handlers.PyCudaHandler())
     return net
 
 
@@ -61,7 +63,7 @@ def _set_weights(net, work):
 
 
 def update(work, variant):
-    net = network(work)
+    net = network(work, variant)
     stepper = bs.training.MomentumStepper(LEARNING_RATE, MOMENTUM, scale_learning_rate=False)
     stepper.start(net)
     net._core.skip_input_deltas = True  # as a Trainer does, if no hook reads them
@@ -74,10 +76,10 @@ def update(work, variant):
 
 
 def predict(work, variant):
-    net = network(work)
+    net = network(work, variant)
 
     def run(x, targets):
         net.provide_external_data({'default': x}, all_inputs=False)
         net.forward_pass()
-        return net.buffer.Output.outputs.predictions
+        return np.asarray(net.buffer.Output.outputs.predictions)
     return run

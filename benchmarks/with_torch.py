@@ -1,4 +1,5 @@
-"""The workloads in PyTorch. Its LSTM has no peepholes."""
+"""The workloads in PyTorch, on the CPU or (the variant 'torch gpu') on a GPU. Its LSTM has no
+peepholes."""
 
 import numpy as np
 import torch
@@ -6,7 +7,8 @@ from torch import nn
 
 from workloads import CELLS, LEARNING_RATE, MOMENTUM
 
-torch.set_flush_denormal(True)  # as brainstorm does
+torch.set_flush_denormal(True)  # as brainstorm does, and no rounding to TF32
+torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
 
 
 def about():
@@ -61,14 +63,16 @@ def _set_weights(net, work):
 def _network(work, variant):
     net = NETWORKS[work.network](work)
     _set_weights(net, work)
+    device = 'cuda' if variant == 'torch gpu' else 'cpu'
+    net = net.to(device)
     if variant == 'torch channels_last':
         net = net.to(memory_format=torch.channels_last)
 
     def give(x):
         """The user's data is channels last; a net in PyTorch's own format has it converted."""
         if not work.has_images:
-            return torch.from_numpy(x if x.shape[0] > 1 else x[0])
-        x = torch.from_numpy(x[0]).permute(0, 3, 1, 2)
+            return torch.from_numpy(x if x.shape[0] > 1 else x[0]).to(device)
+        x = torch.from_numpy(x[0]).to(device).permute(0, 3, 1, 2)
         return x if variant == 'torch channels_last' else x.contiguous()
     return net, give
 
@@ -81,7 +85,7 @@ def update(work, variant):
     def run(x, targets):
         optimizer.zero_grad()
         logits = net(give(x)).reshape(-1, work.classes)
-        ids = torch.from_numpy(targets.reshape(-1))
+        ids = torch.from_numpy(targets.reshape(-1)).to(logits.device)
         loss = nn.functional.cross_entropy(logits, ids, reduction='sum') / work.batch_size
         loss.backward()
         optimizer.step()
@@ -95,5 +99,5 @@ def predict(work, variant):
 
     def run(x, targets):
         with torch.inference_mode():
-            return np.asarray(net(give(x)).softmax(-1))
+            return np.asarray(net(give(x)).softmax(-1).cpu())
     return run

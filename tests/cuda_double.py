@@ -134,7 +134,7 @@ class Double:
 
     def load(self, module, variant):
         loaded = ctypes.c_void_p()
-        self.cuModuleLoadData(ctypes.byref(loaded), f'{module} {variant}'.encode())
+        self.cuModuleLoadData(ctypes.byref(loaded), f'sm_90 {module} {variant}'.encode())
         return loaded
 
     def function(self, module, name):

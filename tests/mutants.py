@@ -1,7 +1,9 @@
 """Does the suite notice a wrong derivative? `make mutants` finds out.
 
 For every layer one sign in its backward function is turned round; then the layer's cases of
-`test_layer_laws.py` must fail. The mutants are built in a copy of the sources.
+`test_layer_laws.py` must fail. The same is done to the GPU's kernels for derivatives and updates;
+then their operation's cases of `test_cuda_operations.py` must fail. The mutants are built in a copy
+of the sources.
 """
 
 import os
@@ -14,6 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = Path('csrc', 'layers')
+CUDA = Path('csrc', 'handlers', 'cuda')
 
 
 def negated_after(statement, array):
@@ -78,6 +81,32 @@ MUTANTS = {
 SHARED = {'recurrent_passes': 'recurrent', 'lstm_passes': 'lstm'}  # and a layer that lives on it
 EXEMPT = {'input': 'nothing flows back out of the data'}
 
+# name of a kernel: (text that stands once in its file, what replaces it, operation that needs it)
+KERNELS = {
+    'rel_deriv': ('D = B > 0 ? C :', 'D = B > 0 ? -C :', 'rel_deriv'),
+    'tanh_deriv': ('D = C * slope(TANH', 'D = -C * slope(TANH', 'tanh_deriv'),
+    'sigmoid_deriv': ('D = C * B', 'D = -C * B', 'sigmoid_deriv'),
+    'el_deriv': ('D = C * slope(EL', 'D = -C * slope(EL', 'el_deriv'),
+    'split_add_tt': ('col - left) += AT(2', 'col - left) -= AT(2', 'split_add_tt'),
+    'embed_add': ('AT(0, id, col) +=', 'AT(0, id, col) -=', 'embed_add'),
+    'softmax_ce_deriv': ('- (id == col', '+ (id == col', 'softmax_ce_deriv'),
+    'maxpool2d_backward': ('AT(2, row, col) += sum;', 'AT(2, row, col) -= sum;',
+                           'maxpool2d_backward_batch'),
+    'avgpool2d_backward': ('sum += AT(0, from, col) /', 'sum -= AT(0, from, col) /',
+                           'avgpool2d_backward_batch'),
+    'add_windows': ('sum += AT(0, (k.n * OUT_H + y) * OUT_W + x, place',
+                    'sum -= AT(0, (k.n * OUT_H + y) * OUT_W + x, place', 'conv2d_backward_batch'),
+    'lstm_backward': ('+ dc * f +', '- dc * f +', 'lstm_backward'),
+    'gru_backward': ('const real dzb = WAS(GATE(DGB, 2)) + dy',
+                     'const real dzb = WAS(GATE(DGB, 2)) - dy', 'gru_backward'),
+    'sgd_step': ('update = -NUMBER(0)', 'update = NUMBER(0)', 'sgd_step'),
+    'momentum_step': ('VECTOR(1) - NUMBER(0)', 'VECTOR(1) + NUMBER(0)', 'momentum_step'),
+    'rmsprop_step': ('VECTOR(2) - rate * g', 'VECTOR(2) + rate * g', 'rmsprop_step'),
+    'adam_step': ('VECTOR(3) -= rate * (m', 'VECTOR(3) += rate * (m', 'adam_step'),
+    'adagrad_step': ('VECTOR(2) -= NUMBER(0)', 'VECTOR(2) += NUMBER(0)', 'adagrad_step'),
+    'adadelta_step': ('VECTOR(3) -= rate * u', 'VECTOR(3) += rate * u', 'adadelta_step'),
+}
+
 
 def layer_names():
     """Names of the layers' files, from layers.def."""
@@ -85,11 +114,19 @@ def layer_names():
     return re.findall(r'^BS_LAYER_TYPE\(bs_layer_(\w+)\)', rows, re.M)
 
 
-def mutate(name):
-    """The source of a layer with its sign turned; ValueError if the mutant does not apply."""
-    if name not in MUTANTS:
+def kernels_of_derivatives():
+    """{name: file} of the kernels for derivatives and updates, from kernels.def."""
+    rows = re.findall(r'^BS_KERNEL\((\w+), \w+, (\w+)\)', (ROOT / CUDA / 'kernels.def').read_text(),
+                      re.M)
+    return {name: CUDA / 'kernels' / f'{module}.cu' for module, name in rows
+            if name in KERNELS or re.search('_(deriv|backward|step)$', name)}
+
+
+def mutate(path, mutants, name):
+    """The source with its sign turned; ValueError if the mutant does not apply."""
+    if name not in mutants:
         raise ValueError('there is no mutant')
-    text, (old, new) = (ROOT / LAYERS / f'{name}.c').read_text(), MUTANTS[name]
+    text, (old, new, *_) = (ROOT / path).read_text(), mutants[name]
     if text.count(old) != 1:
         raise ValueError(f'its text occurs {text.count(old)} times, not once')
     return text.replace(old, new)
@@ -100,11 +137,11 @@ class Copy:
 
     def __init__(self, folder):
         self.folder, self.build = Path(folder, 'sources'), Path(folder, 'build')
-        for part in ('csrc', 'brainstorm', 'tests'):
+        for part in ('csrc', 'brainstorm', 'tests', 'tools', 'examples'):
             shutil.copytree(ROOT / part, self.folder / part, ignore=shutil.ignore_patterns('*.so'))
         shutil.copy(ROOT / 'CMakeLists.txt', self.folder)
         self.path = os.pathsep.join([str(Path(sys.executable).parent), os.environ['PATH']])
-        self._cmake('-S', self.folder, '-B', self.build, '-DBS_PYTHON=ON',
+        self._cmake('-S', self.folder, '-B', self.build, '-DBS_PYTHON=ON', '-DBS_TESTS=ON',
                     f'-DPython_EXECUTABLE={sys.executable}')
         self.make()
 
@@ -113,42 +150,59 @@ class Copy:
                        stdout=subprocess.DEVNULL)
 
     def make(self):
-        self._cmake('--build', self.build, '-j', '2')
+        self._cmake('--build', self.build, '-j', '2', '--target', '_core', 'cuda_double')
         self._cmake('--install', self.build, '--prefix', self.folder)
 
-    def laws_hold(self, name):
-        """Whether the laws pass whose test or case has this in its name."""
+    def passes(self, file, words):
+        """Whether the tests of a file pass that have these words in their names."""
+        environment = {f'BRAINSTORM_LIB_{name}': str(self.build / 'libcuda_double.so')
+                       for name in ('CUDA', 'NVRTC', 'CUBLAS', 'CUDNN')}
         result = subprocess.run(
-            [sys.executable, '-m', 'pytest', '-q', '-x', '-k', name, 'test_layer_laws.py'],
-            cwd=self.folder / 'tests', env={**os.environ, 'PYTHONPATH': str(self.folder)},
-            capture_output=True, text=True)
+            [sys.executable, '-m', 'pytest', '-q', '-x', '-k', words, file],
+            cwd=self.folder / 'tests', capture_output=True, text=True,
+            env={**os.environ, **environment, 'PYTHONPATH': str(self.folder)})
         if result.returncode not in (0, 1):  # neither passed nor failed: they did not run
             sys.exit(result.stdout + result.stderr)
         return result.returncode == 0
 
-    def mutant_is_caught(self, name):
-        source = self.folder / LAYERS / f'{name}.c'
-        original, mutant = source.read_text(), mutate(name)
+    def is_caught(self, path, mutant, file, words):
+        """Whether these tests fail with the mutant in place of the source at `path`."""
+        source = self.folder / path
+        original = source.read_text()
         source.write_text(mutant)
         try:
             self.make()
-            return not self.laws_hold(SHARED.get(name, name))
+            return not self.passes(file, words)
         finally:
             source.write_text(original)
+
+
+LAWS, OPERATIONS = 'test_layer_laws.py', 'test_cuda_operations.py'
+
+
+def everything():
+    """(name, path of the source, its mutants, file of tests, words in the names of those)"""
+    for name in [*layer_names(), *SHARED]:
+        if name not in EXEMPT:
+            yield name, LAYERS / f'{name}.c', MUTANTS, LAWS, SHARED.get(name, name)
+    for name, path in kernels_of_derivatives().items():
+        operation = KERNELS.get(name, (None, None, name))[2]
+        yield name, path, KERNELS, OPERATIONS, f'test_operation and {operation}'
 
 
 def main():
     survivors = 0
     with tempfile.TemporaryDirectory() as folder:
         copy = Copy(folder)
-        if not copy.laws_hold('finite_differences'):
-            sys.exit('the laws do not hold without any mutant')
-        for name in [*layer_names(), *SHARED]:
+        for tests in (LAWS, 'finite_differences'), (OPERATIONS, 'test_operation and step'):
+            if not copy.passes(*tests):
+                sys.exit(f'{" ".join(tests)}: they do not pass without any mutant')
+        for name in layer_names():
             if name in EXEMPT:
                 print(f'{name}: exempt, {EXEMPT[name]}')
-                continue
+        for name, path, mutants, file, words in everything():
             try:
-                caught = copy.mutant_is_caught(name)
+                caught = copy.is_caught(path, mutate(path, mutants, name), file, words)
                 print(f'{name}: {"caught" if caught else "SURVIVED"}', flush=True)
             except ValueError as error:
                 caught = False

@@ -98,8 +98,10 @@ def test_only_the_engines_own_text_compiles(gpu):
     program = ctypes.c_void_p()
     gpu.nvrtcCreateProgram(ctypes.byref(program), b'void main() {}', b'sums.cu', 0, None, None)
     for option, reason in [(b'--gpu-architecture=sm_90', 'not the text of the module'),
-                           (b'--gpu-architecture=sm_80', '--gpu-architecture=sm_80'),
-                           (b'--std=c++17', 'the device is an sm_90')]:
+                           (b'--gpu-architecture=sm_80', 'the device does not run this'),
+                           (b'--gpu-architecture=compute_100', 'the device does not run this'),
+                           (b'--gpu-architecture=sm_91', '--gpu-architecture=sm_91'),
+                           (b'--std=c++17', 'an architecture is not given')]:
         with pytest.raises(Failed, match=reason):
             gpu.nvrtcCompileProgram(program, 1, (ctypes.c_char_p * 1)(option))
     gpu.nvrtcDestroyProgram(ctypes.byref(program))

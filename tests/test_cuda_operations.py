@@ -66,14 +66,19 @@ def small_shapes(name):
     return [shape for shape in CASES[name].shapes if size(shape) < 20000]
 
 
+def set_order(order):
+    """Threads of the double run in this order from now on; on a real GPU in any."""
+    path = os.environ.get('BRAINSTORM_LIB_CUDA')
+    if path:
+        ctypes.CDLL(path).double_set_order(ORDERS.index(order))
+
+
 @pytest.fixture
 def order(request, gpu):
-    """Threads of the double run in this order; on a real GPU in any."""
-    path = os.environ.get('BRAINSTORM_LIB_CUDA')
-    set_order = ctypes.CDLL(path).double_set_order if path else lambda number: None
-    set_order(ORDERS.index(request.param))
+    """The order of threads in one test."""
+    set_order(request.param)
     yield
-    set_order(0)
+    set_order(ORDERS[0])
 
 
 @pytest.mark.parametrize('order', ORDERS[1:], indirect=True)

@@ -583,6 +583,14 @@ def test_interfaces_that_make_no_sense(handler, changes, error, text):
         handler.create_from(described(a, **changes))
 
 
+def test_memory_of_the_host_is_refused(handler):
+    host = np.ones((2, 3), np.float32)
+    a = described(pair(2, 3)[0], data=(host.ctypes.data, False))
+    with pytest.raises(ValueError, match=f'the address {host.ctypes.data:#x}, which is in no '
+                       'memory of a GPU, this handler is for GPU 0: create_from_numpy copies'):
+        handler.create_from(a)
+
+
 def test_streams_of_others(handler, double):
     a, host = pair(2, 3)
     stream = ctypes.c_void_p()
@@ -843,6 +851,51 @@ def test_capsules_that_make_no_sense(handler, kind, changes, error, text):
     with pytest.raises(error, match=text):
         handler.create_from(producer)
     assert producer.deleted == 1
+
+
+def test_dlpack_is_asked_where_an_interface_names_no_stream(handler):
+    """As that of PyTorch, whose tensors may still be computed on a stream of its own."""
+    a, host = pair(2, 3)
+    for stream, asked in ('none', {'stream': 1, 'max_version': (1, 0)}), (1, None):
+        producer = Producer(a, Versioned)
+        producer.__cuda_array_interface__ = described(a, stream=stream).__cuda_array_interface__
+        same(handler.create_from(producer), host)
+        assert producer.asked == asked
+
+
+@pytest.fixture
+def two(double):
+    """Handlers of two GPUs."""
+    double.library.double_plug(2)
+    yield PyCudaHandler(), PyCudaHandler(device=1)
+    gc.collect()
+    double.library.double_plug(1)
+
+
+def test_memory_of_another_gpu_is_refused(two):
+    for handler, other in (two, two[::-1]):
+        a = other.ones((2, 3))
+        mine, its = handler.device, other.device
+        net = bs.tools.create_net_from_spec('classification', 3, 2, 'F4')
+        net.set_handler(handler)
+        for array in (a, described(a), Producer(a, Managed, (2, mine), id=mine),
+                      Producer(a, Versioned, (2, mine), id=mine)):
+            with pytest.raises(ValueError, match=f'the array lives on GPU {its}, this handler is '
+                                                 f'for GPU {mine}'):
+                handler.create_from(array)
+        with pytest.raises(ValueError, match=f'lives on GPU {its}'):
+            net.provide_external_data({'default': described(a, shape=(1, 2, 3))}, all_inputs=False)
+
+
+def test_two_gpus_work_side_by_side(two):
+    """Numbers go from one to the other by way of the host."""
+    first, second = two
+    a, b = first.ones((2, 3)), second.create_from_numpy(numbers(2, 3))
+    assert (a.__dlpack_device__(), b.__dlpack_device__()) == ((2, 0), (2, 1))
+    same(b + b, 2 * numbers(2, 3))
+    same(second.create_from(b), numbers(2, 3))
+    a.set(b)
+    same(a + a, 2 * numbers(2, 3))
 
 
 def test_something_else_than_a_capsule(handler):

@@ -122,9 +122,10 @@ def test_every_layer_has_its_case_and_its_function():
         assert callable(getattr(bs.layers, type_name))
 
 
-def test_every_layer_has_its_mutant():
-    for name in set(mutants.layer_names()) - set(mutants.EXEMPT):
-        assert mutants.mutate(name)
+def test_every_layer_and_every_kernel_of_derivatives_has_its_mutant():
+    assert {name for name, *_ in mutants.everything()} == {*mutants.MUTANTS, *mutants.KERNELS}
+    for name, path, changes, *_ in mutants.everything():
+        assert mutants.mutate(path, changes, name)
 
 
 def test_every_operation_has_its_case():

@@ -219,3 +219,40 @@ def test_the_key_says_all_that_matters(folder, child):
     for file, key in zip(('elementwise.cu', 'sums.cu'), keys):
         words = (CUDA / 'kernels' / file).read_text().split()
         assert ' '.join(words[-200:]) in ' '.join(key.split())
+
+
+CAPABILITY = """
+import ctypes, os
+ctypes.CDLL(os.environ['BRAINSTORM_LIB_CUDA']).double_set_capability({})
+"""
+
+
+@pytest.mark.parametrize('capability, architecture', [
+    (75, 'sm_75'), (87, 'sm_86'), (90, 'sm_90'), (103, 'sm_100'), (121, 'sm_120'),
+    # newer than the double's NVRTC, or of a generation that it passes over
+    (150, 'compute_120'), (110, 'compute_100')])
+def test_what_kernels_are_compiled_for(child, capability, architecture):
+    keys = child(CAPABILITY.format(capability) + COUNT.format(dtypes="['float32']")
+                 + 'print(*(key.split()[2] for key in keys))')[1:]
+    assert keys == 2 * [f'--gpu-architecture={architecture}']
+
+
+def test_ptx_is_kept_beside_machine_code(folder, child):
+    count = COUNT.format(dtypes="['float32']")
+    newer = CAPABILITY.format(150) + count
+    assert child(count) == ['2']
+    assert child(newer) == ['2'] and child(newer) == ['0'] and child(count) == ['0']
+    assert len(os.listdir(folder)) == 4
+
+
+def test_a_gpu_that_the_compiler_has_forgotten(child):
+    text = ' '.join(child(CAPABILITY.format(70) + '''
+from brainstorm.handlers import PyCudaHandler
+try:
+    PyCudaHandler()
+except RuntimeError as error:
+    print(error)
+'''))
+    assert text == (
+        'this GPU has compute capability 7.0, for which the NVRTC here does not compile any more; '
+        'an older version does: pip install brainstorm[pycuda12]')

@@ -81,7 +81,8 @@ class PyCudaHandler(_core.Handler, Handler):
 
         Raises:
             TypeError: it is no such array.
-            ValueError: it lives elsewhere, or what it tells of its memory makes no sense.
+            ValueError: it lives on the host or on another GPU, or what it tells of its memory
+                makes no sense.
         """
         return self.wrap_array(array)
 

@@ -140,6 +140,8 @@ struct bs_device {
      * error; `upload` is the next call, and copies what was put there, packed, to an array. */
     void *(*stage)(bs_handler *h, size_t bytes);
     void (*upload)(bs_handler *h, const bs_array *to);
+    /* BS_OK if memory of others lies on this device, else BS_VALUE and where it lies. */
+    bs_status (*check_memory)(bs_device *device, const void *at, bs_error *err);
 };
 
 /* Opens the handler called `name` with one reference, or fails: BS_KEY (no such handler), BS_DEVICE

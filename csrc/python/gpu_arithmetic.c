@@ -50,6 +50,16 @@ static int run(binary *op, const gpu_array *a, const gpu_array *b, const gpu_arr
     return h.error.code == BS_OK ? 0 : (bs_raise(&h.error), -1);
 }
 
+/* The result `out` of an operation, a reference that is taken over; `a += b` has it in `into`. */
+static PyObject *deliver(gpu_array *out, gpu_array *into)
+{
+    if (out && into && into != out && bs_gpu_array_set(into, (PyObject *)out) < 0)
+        Py_CLEAR(out);
+    if (out && into)
+        Py_SETREF(out, (gpu_array *)Py_NewRef((PyObject *)into));
+    return (PyObject *)out;
+}
+
 /* left op right into a new array, or into `into`, which is `left`. */
 static PyObject *calculate(PyObject *left, PyObject *right, binary *op, const char *name,
                            gpu_array *into)
@@ -66,13 +76,9 @@ static PyObject *calculate(PyObject *left, PyObject *right, binary *op, const ch
                   : bs_gpu_array_new(a->device, a->device->dtype, a->ndim, a->dim);
     if (out && run(op, a, b, out) < 0)
         Py_CLEAR(out);
-    if (out && into && into != out && bs_gpu_array_set(into, (PyObject *)out) < 0)
-        Py_CLEAR(out);
     Py_XDECREF(a);
     Py_XDECREF(b);
-    if (out && into)
-        Py_SETREF(out, (gpu_array *)Py_NewRef((PyObject *)into));
-    return (PyObject *)out;
+    return deliver(out, into);
 }
 
 #define BINARY(function, op, name)                                                                 \
@@ -151,12 +157,7 @@ static PyObject *raise_to(PyObject *base, PyObject *exponent, PyObject *modulo, 
         return calculate(base, base, square_root, "**", into);
     if (e == 2.0)
         return calculate(base, base, bs_mult_tt, "**", into);
-    gpu_array *out = power_on_host((gpu_array *)base, exponent);
-    if (out && into && bs_gpu_array_set(into, (PyObject *)out) < 0)
-        Py_CLEAR(out);
-    if (out && into)
-        Py_SETREF(out, (gpu_array *)Py_NewRef((PyObject *)into));
-    return (PyObject *)out;
+    return deliver(power_on_host((gpu_array *)base, exponent), into);
 }
 
 static PyObject *power(PyObject *base, PyObject *exponent, PyObject *modulo)

@@ -65,6 +65,7 @@ static int reaches_only_addresses(const gpu_array *a)
 gpu_array *bs_gpu_array_adopt(gpu_array *found, int is_packed, PyObject *owner, bs_device *device)
 {
     char shape[120];
+    bs_error err = {0};
     bs_dims_text(shape, sizeof shape, found->ndim, found->dim);
     for (int d = 0; d < found->ndim; d++)
         if (found->dim[d] < 0) {
@@ -81,6 +82,9 @@ gpu_array *bs_gpu_array_adopt(gpu_array *found, int is_packed, PyObject *owner, 
                                          "the array has the address %p, the shape %s and strides "
                                          "with which it cannot lie in memory",
                                          (void *)found->data, shape);
+    if (bs_gpu_array_size(found) > 0 &&
+        device->memory->check_memory(device->memory, found->data, &err) != BS_OK)
+        return (gpu_array *)bs_raise(&err);
     for (int d = 0; d < found->ndim; d++)
         if (found->dim[d] == 1)
             found->stride[d] = 1; /* which may have been anything */
@@ -200,28 +204,28 @@ static PyObject *optional_attribute(PyObject *object, const char *name)
     return value;
 }
 
-static int is_on(const bs_device *device, const gpu_array *a)
+/* Without the name of a stream it says where memory is, but not when it is ready. */
+static int names_no_stream(PyObject *interface)
 {
-    if (a->device->options.number == device->options.number)
-        return 1;
-    PyErr_Format(PyExc_ValueError, "the array lives on GPU %d, this handler is for GPU %d",
-                 a->device->options.number, device->options.number);
-    return 0;
+    return PyDict_Check(interface) && !PyDict_GetItemString(interface, "stream");
 }
 
 gpu_array *bs_gpu_array_from(PyObject *value, bs_device *device)
 {
-    if (bs_is_gpu_array(value) && !is_on(device, (gpu_array *)value))
-        return NULL;
-    PyObject *found = optional_attribute(value, "__cuda_array_interface__");
-    gpu_array *out = found ? from_interface(found, value, device) : NULL;
-    if (!found && !PyErr_Occurred() && (found = optional_attribute(value, "__dlpack__")) != NULL)
+    gpu_array *out = NULL;
+    PyObject *interface = optional_attribute(value, "__cuda_array_interface__"), *method = NULL;
+    if (!PyErr_Occurred() && (!interface || names_no_stream(interface)))
+        method = optional_attribute(value, "__dlpack__"); /* which orders both sides' work */
+    if (method)
         out = bs_gpu_array_from_dlpack(value, device);
-    if (!found && !PyErr_Occurred())
+    else if (interface && !PyErr_Occurred())
+        out = from_interface(interface, value, device);
+    else if (!PyErr_Occurred())
         PyErr_Format(PyExc_TypeError,
                      "create_from takes an array in the memory of the GPU, not %.100s: "
                      "create_from_numpy copies numbers to it",
                      Py_TYPE(value)->tp_name);
-    Py_XDECREF(found);
+    Py_XDECREF(interface);
+    Py_XDECREF(method);
     return out;
 }

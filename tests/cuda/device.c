@@ -1,17 +1,17 @@
-/* device.c - one GPU and its context. */
+/* device.c - GPUs and their contexts. */
 #include "double.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { DRIVER_VERSION = 13000, MAJOR = 9, MINOR = 0 };
+enum { DRIVER_VERSION = 13000, N_DEVICES = 2 };
 
 struct CUctx_st {
     int references;
 };
-static int initialised;
-static struct CUctx_st primary;
+static int initialised, plugged = 1, has_pools = 1, chosen_capability = 90;
+static struct CUctx_st primary[N_DEVICES];
 static _Thread_local CUcontext current;
 
 int is_initialised(void)
@@ -24,11 +24,19 @@ int has_context(void)
     return current && current->references > 0;
 }
 
-static int is_plugged = 1, has_pools = 1;
-
-void double_plug(int is_there)
+int current_device(void)
 {
-    is_plugged = is_there;
+    return (int)(current - primary);
+}
+
+int capability(void)
+{
+    return chosen_capability;
+}
+
+void double_plug(int number)
+{
+    plugged = number;
 }
 
 void double_have_pools(int yes)
@@ -36,12 +44,17 @@ void double_have_pools(int yes)
     has_pools = yes;
 }
 
+void double_set_capability(int value)
+{
+    chosen_capability = value;
+}
+
 static int initialise(void)
 {
     static const char *const names[] = {"ascending", "descending", "random"};
     const char *order = getenv("BRAINSTORM_DOUBLE_ORDER");
     int k = 0;
-    if (!is_plugged)
+    if (!plugged)
         return report(NO_DEVICE, "no CUDA-capable device is detected");
     if (order && !initialised) {
         while (k < 3 && strcmp(order, names[k]) != 0)
@@ -69,8 +82,8 @@ static int name_device(char *out, int size)
 static int attribute(int *out, CUdevice_attribute which)
 {
     switch (which) {
-    case BS_CU_CAPABILITY_MAJOR: return set_int(out, MAJOR);
-    case BS_CU_CAPABILITY_MINOR: return set_int(out, MINOR);
+    case BS_CU_CAPABILITY_MAJOR: return set_int(out, capability() / 10);
+    case BS_CU_CAPABILITY_MINOR: return set_int(out, capability() % 10);
     case BS_CU_MEMORY_POOLS: return set_int(out, has_pools);
     default: return report(INVALID_VALUE, "the double has no attribute %d", (int)which);
     }
@@ -78,28 +91,40 @@ static int attribute(int *out, CUdevice_attribute which)
 
 static int retain(CUcontext *out, CUdevice device)
 {
-    if (device != 0)
+    if (device < 0 || device >= plugged)
         return report(INVALID_DEVICE, "there is no device %d", device);
-    primary.references++;
-    *out = &primary;
+    primary[device].references++;
+    *out = &primary[device];
     return 0;
 }
 
-static int release(void)
+static int release(CUdevice device)
 {
-    if (primary.references == 0)
+    if (primary[device].references == 0)
         return report(INVALID_CONTEXT, "the context is released more often than retained");
     run_everything();
-    primary.references--;
+    primary[device].references--;
     return 0;
 }
 
 static int make_current(CUcontext context)
 {
-    if (context && (context != &primary || primary.references == 0))
+    if (context && ((context != &primary[0] && context != &primary[1]) || context->references == 0))
         return report(INVALID_CONTEXT, "this is no context");
     current = context;
     return 0;
+}
+
+static int pointer_attribute(int *out, CUpointer_attribute which, CUdeviceptr address)
+{
+    const int device = device_of(address);
+    if (device < 0)
+        return report(INVALID_VALUE, "0x%llx is in no memory of a device", address);
+    switch (which) {
+    case BS_CU_POINTER_KIND: return set_int(out, BS_CU_DEVICE);
+    case BS_CU_POINTER_DEVICE: return set_int(out, device);
+    default: return report(INVALID_VALUE, "the double has no attribute %d of pointers", (int)which);
+    }
 }
 
 /* ---- the functions ---- */
@@ -116,12 +141,13 @@ CUresult cuDriverGetVersion(int *out)
 
 CUresult cuDeviceGetCount(int *out)
 {
-    CALL(INIT, set_int(out, 1));
+    CALL(INIT, set_int(out, plugged));
 }
 
 CUresult cuDeviceGet(CUdevice *out, int number)
 {
-    CALL(INIT, number ? report(INVALID_DEVICE, "there is no device %d", number) : set_int(out, 0));
+    CALL(INIT, number < plugged ? set_int(out, number)
+                                : report(INVALID_DEVICE, "there is no device %d", number));
 }
 
 CUresult cuDeviceGetName(char *out, int size, CUdevice device)
@@ -136,6 +162,11 @@ CUresult cuDeviceGetAttribute(int *out, CUdevice_attribute which, CUdevice devic
     CALL(INIT, attribute(out, which));
 }
 
+CUresult cuPointerGetAttribute(void *out, CUpointer_attribute which, CUdeviceptr address)
+{
+    CALL(CONTEXT, pointer_attribute(out, which, address));
+}
+
 CUresult cuDevicePrimaryCtxRetain(CUcontext *out, CUdevice device)
 {
     CALL(INIT, retain(out, device));
@@ -143,8 +174,7 @@ CUresult cuDevicePrimaryCtxRetain(CUcontext *out, CUdevice device)
 
 CUresult cuDevicePrimaryCtxRelease_v2(CUdevice device)
 {
-    (void)device;
-    RELEASE(INIT, release());
+    RELEASE(INIT, release(device));
 }
 
 CUresult cuCtxSetCurrent(CUcontext context)

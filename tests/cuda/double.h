@@ -35,11 +35,13 @@ typedef void kernel(const bs_kernel_args args);
 /* The order of blocks, warps and lanes from now on. It begins as the environment's
  * BRAINSTORM_DOUBLE_ORDER ("ascending", "descending", "random"). */
 API void double_set_order(int order);
-/* Whether the GPU is in the machine, which cuInit finds out. It is, at first. */
-API void double_plug(int is_there);
-/* How much memory it has from now on, 4 GiB at first; what it had. */
+/* How many GPUs are in the machine, at most two, which cuInit finds out. It is one at first. */
+API void double_plug(int number);
+/* The capability of all GPUs from now on, 90 for 9.0. That is what it is at first. */
+API void double_set_capability(int capability);
+/* How much memory they have from now on, 4 GiB at first; what they had. */
 API size_t double_set_memory(size_t bytes);
-/* Whether it has pools of memory. It has, at first. */
+/* Whether they have pools of memory. They have, at first. */
 API void double_have_pools(int yes);
 /* Whether streams beside the default one do their work as soon as they may, from now on. At first
  * they do it as late as they may. */
@@ -117,7 +119,9 @@ void count_object(int difference); /* 1 for a new one, -1 for one that is gone *
 /* ---- contexts (device.c) ---- */
 
 int is_initialised(void);
+int capability(void); /* 90 for 9.0 */
 int has_context(void);
+int current_device(void); /* of the thread's context */
 
 /* ---- streams and events (streams.c) ---- */
 
@@ -177,8 +181,10 @@ int is_capturing(void);
  * programs; below the byte that arm64 ignores. */
 static const CUdeviceptr ON_DEVICE = 1ull << 55;
 
-/* The address for the CPU; NULL after a report if these bytes are not all in memory of the device
- * that nobody has freed. `what` names them. */
+/* The device whose memory an address is in; -1 if there is none. */
+int device_of(CUdeviceptr address);
+/* The address for the CPU; NULL after a report if these bytes are not all in memory of the thread's
+ * device that nobody has freed. `what` names them. */
 void *cpu_address(CUdeviceptr address, size_t bytes, const char *what);
 /* Whether an address for the CPU is in memory of the device, perhaps such that is freed when a
  * stream gets there. */

@@ -17,6 +17,7 @@ enum {
 typedef struct block {
     unsigned char *at;
     size_t bytes;
+    int device;
     CUmemoryPool pool; /* that it is from, or NULL */
     int is_freed;      /* as soon as its stream gets there */
     struct block *next;
@@ -50,7 +51,7 @@ static block *new_block(block **list, size_t bytes)
     }
     memset(at, NOT_WRITTEN, bytes + GUARD);
     b = calloc(1, sizeof *b);
-    *b = (block){.at = at, .bytes = bytes, .next = *list};
+    *b = (block){.at = at, .bytes = bytes, .device = current_device(), .next = *list};
     return *list = b;
 }
 
@@ -85,11 +86,17 @@ static block *block_with(block *list, const void *first, size_t bytes)
     return NULL;
 }
 
+int device_of(CUdeviceptr address)
+{
+    const block *b = block_with(blocks, (void *)(address & ~ON_DEVICE), 1);
+    return b && address & ON_DEVICE ? b->device : -1;
+}
+
 void *cpu_address(CUdeviceptr address, size_t bytes, const char *what)
 {
     void *at = (void *)(address & ~ON_DEVICE);
     const block *b = block_with(blocks, at, bytes);
-    if (b && !b->is_freed && (address & ON_DEVICE))
+    if (b && !b->is_freed && b->device == current_device() && (address & ON_DEVICE))
         return at;
     if (!(address & ON_DEVICE))
         report(ILLEGAL_ADDRESS, "%s: 0x%llx is not on the device", what, address);
@@ -194,7 +201,8 @@ static int create_pool(CUmemoryPool *out, const CUmemPoolProps *props)
 {
     CUmemoryPool pool;
     if (props->allocType != BS_CU_PINNED || props->location.type != BS_CU_ON_DEVICE ||
-        props->location.id != 0 || props->handleTypes || props->win32SecurityAttributes)
+        props->location.id != current_device() || props->handleTypes ||
+        props->win32SecurityAttributes)
         return report(INVALID_VALUE, "the properties of a pool");
     pool = calloc(1, sizeof *pool);
     pool->next = pools;

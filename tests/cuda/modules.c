@@ -1,12 +1,11 @@
 /* modules.c - NVRTC that compiles nothing: a module is here already, as C, in four variants. The
- * "cubin" that it hands out is the name of the module and of the variant. */
+ * image that it hands out is a line: the architecture ("sm_90" for a cubin, "compute_90" for PTX),
+ * the module and the variant. */
 #include "double.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define ARCHITECTURE "sm_90" /* of the device */
 
 /* ---- all kernels ---- */
 
@@ -54,7 +53,7 @@ kernel *double_replace_kernel(const char *name, const char *variant, kernel *by)
 enum { NAME = 32 };
 
 struct _nvrtcProgram {
-    char *source, module[NAME], cubin[2 * NAME], log[512];
+    char *source, module[NAME], image[3 * NAME], log[512];
 };
 
 static int create_program(nvrtcProgram *out, const char *source, const char *name, int headers)
@@ -77,29 +76,70 @@ static int fail_to_compile(nvrtcProgram p, int code, const char *why)
     return report(code, "%s", p->log);
 }
 
+static const int known_architectures[] = {75, 80, 86, 89, 90, 100, 120};
+enum { N_ARCHITECTURES = sizeof known_architectures / sizeof(int) };
+
+static int is_known(int architecture)
+{
+    for (int i = 0; i < N_ARCHITECTURES; i++)
+        if (known_architectures[i] == architecture)
+            return 1;
+    return 0;
+}
+
+/* Whether the device runs code for an architecture, "sm_90" or "compute_90". */
+static int runs(const char *architecture)
+{
+    int number;
+    if (sscanf(architecture, "sm_%d", &number) == 1)
+        return number <= capability() && number / 10 == capability() / 10;
+    return sscanf(architecture, "compute_%d", &number) == 1 && number <= capability();
+}
+
+/* "sm_90" of the option --gpu-architecture=sm_90, if NVRTC knows it; else NULL. */
+static const char *architecture_of(const char *option)
+{
+    static const char begin[] = "--gpu-architecture=";
+    const char *name = option + sizeof begin - 1;
+    int number;
+    if (strncmp(option, begin, sizeof begin - 1) != 0 ||
+        (sscanf(name, "sm_%d", &number) != 1 && sscanf(name, "compute_%d", &number) != 1))
+        return NULL;
+    return is_known(number) ? name : NULL;
+}
+
 static int compile(nvrtcProgram p, int n, const char *const *options)
 {
-    int is_double = 0, is_long = 0, has_architecture = 0;
+    int is_double = 0, is_long = 0;
     char variant[NAME];
+    const char *architecture = NULL;
     CUfunction f;
     for (int i = 0; i < n; i++)
         if (strcmp(options[i], "-DREAL_IS_DOUBLE") == 0)
             is_double = 1;
         else if (strcmp(options[i], "-DINDEX_IS_LONG") == 0)
             is_long = 1;
-        else if (strcmp(options[i], "--gpu-architecture=" ARCHITECTURE) == 0)
-            has_architecture = 1;
+        else if (!architecture && architecture_of(options[i]))
+            architecture = architecture_of(options[i]);
         else if (strcmp(options[i], "--std=c++17") != 0)
             return fail_to_compile(p, NVRTC_INVALID_OPTION, options[i]);
-    if (!has_architecture)
-        return fail_to_compile(p, NVRTC_INVALID_OPTION, "the device is an " ARCHITECTURE);
+    if (!architecture)
+        return fail_to_compile(p, NVRTC_INVALID_OPTION, "an architecture is not given");
+    if (!runs(architecture))
+        return fail_to_compile(p, NVRTC_INVALID_OPTION, "the device does not run this");
     snprintf(variant, sizeof variant, "%s_%s", is_double ? "double" : "float",
              is_long ? "long" : "int");
     f = find(p->module, variant, NULL);
     if (!f || strcmp(p->source, f->source) != 0)
         return fail_to_compile(p, NVRTC_COMPILATION, "this is not the text of the module");
-    snprintf(p->cubin, sizeof p->cubin, "%s %s", p->module, variant);
+    snprintf(p->image, sizeof p->image, "%s %s %s", architecture, p->module, variant);
     return 0;
+}
+
+/* What was compiled, if it is for this kind of architecture. */
+static const char *image_of(nvrtcProgram p, const char *kind)
+{
+    return strncmp(p->image, kind, strlen(kind)) == 0 ? p->image : "";
 }
 
 static int set_size(size_t *out, size_t value)
@@ -141,13 +181,14 @@ static CUmodule *link_to(CUmodule module)
     return link;
 }
 
-static int load(CUmodule *out, const char *cubin)
+static int load(CUmodule *out, const char *image)
 {
+    char architecture[NAME];
     CUmodule module = calloc(1, sizeof *module);
-    if (sscanf(cubin, "%31s %31s", module->name, module->variant) != 2 ||
-        !find(module->name, module->variant, NULL)) {
+    if (sscanf(image, "%31s %31s %31s", architecture, module->name, module->variant) != 3 ||
+        !runs(architecture) || !find(module->name, module->variant, NULL)) {
         free(module);
-        return report(INVALID_IMAGE, "no cubin of the double");
+        return report(INVALID_IMAGE, "no image of the double that the device runs: %.60s", image);
     }
     module->next = modules;
     *out = modules = module;
@@ -184,8 +225,6 @@ int is_loaded(CUfunction function)
 
 /* ---- the functions ---- */
 
-static const int known_architectures[] = {75, 80, 86, 89, 90, 100, 120};
-
 static int set_version(int *major, int *minor)
 {
     *major = 13, *minor = 0;
@@ -205,7 +244,7 @@ nvrtcResult nvrtcVersion(int *major, int *minor)
 
 nvrtcResult nvrtcGetNumSupportedArchs(int *out)
 {
-    CALL(NOTHING, (*out = sizeof known_architectures / sizeof(int), 0));
+    CALL(NOTHING, (*out = N_ARCHITECTURES, 0));
 }
 
 nvrtcResult nvrtcGetSupportedArchs(int *out)
@@ -227,12 +266,22 @@ nvrtcResult nvrtcCompileProgram(nvrtcProgram p, int n, const char *const *option
 
 nvrtcResult nvrtcGetCUBINSize(nvrtcProgram p, size_t *out)
 {
-    CALL(NOTHING, set_size(out, strlen(p->cubin) + 1));
+    CALL(NOTHING, set_size(out, strlen(image_of(p, "sm_")) + 1));
 }
 
 nvrtcResult nvrtcGetCUBIN(nvrtcProgram p, char *out)
 {
-    CALL(NOTHING, set_text(out, p->cubin));
+    CALL(NOTHING, set_text(out, image_of(p, "sm_")));
+}
+
+nvrtcResult nvrtcGetPTXSize(nvrtcProgram p, size_t *out)
+{
+    CALL(NOTHING, set_size(out, strlen(image_of(p, "compute_")) + 1));
+}
+
+nvrtcResult nvrtcGetPTX(nvrtcProgram p, char *out)
+{
+    CALL(NOTHING, set_text(out, image_of(p, "compute_")));
 }
 
 nvrtcResult nvrtcGetProgramLogSize(nvrtcProgram p, size_t *out)
@@ -250,9 +299,9 @@ nvrtcResult nvrtcDestroyProgram(nvrtcProgram *p)
     RELEASE(NOTHING, destroy_program(p));
 }
 
-CUresult cuModuleLoadData(CUmodule *out, const void *cubin)
+CUresult cuModuleLoadData(CUmodule *out, const void *image)
 {
-    CALL(CONTEXT, load(out, cubin));
+    CALL(CONTEXT, load(out, image));
 }
 
 CUresult cuModuleUnload(CUmodule module)

@@ -37,31 +37,6 @@ int bs_cuda_enter_to_release(bs_cuda *cuda)
 
 /* ---- opening ---- */
 
-/* The newest architecture that the compiler knows and this device runs: one of its generation. */
-static bs_status choose_capability(bs_cuda *cuda, bs_error *err)
-{
-    int major, minor, n, known[128], best = 0;
-    BS_TRY(BS_CUDA_CALL(cuda, err, cuDeviceGetAttribute, &major, BS_CU_CAPABILITY_MAJOR,
-                        cuda->device));
-    BS_TRY(BS_CUDA_CALL(cuda, err, cuDeviceGetAttribute, &minor, BS_CU_CAPABILITY_MINOR,
-                        cuda->device));
-    BS_TRY(BS_CUDA_CALL(cuda, err, nvrtcGetNumSupportedArchs, &n));
-    if (n > (int)(sizeof known / sizeof known[0]))
-        return bs_fail(err, BS_DEVICE, "NVRTC knows %d architectures, too many", n);
-    BS_TRY(BS_CUDA_CALL(cuda, err, nvrtcGetSupportedArchs, known));
-    for (int i = 0; i < n; i++)
-        if (known[i] / 10 == major && known[i] % 10 <= minor && known[i] > best)
-            best = known[i];
-    if (!best)
-        return bs_fail(err, BS_DEVICE,
-                       "this GPU has compute capability %d.%d, for which the NVRTC here does not "
-                       "compile; another version does: pip install brainstorm[pycuda12] for old "
-                       "GPUs, a newer nvidia-cuda-nvrtc for new ones",
-                       major, minor);
-    cuda->capability = best;
-    return BS_OK;
-}
-
 static bs_status open_blas(bs_cuda *cuda, int tf32, bs_error *err)
 {
     BS_TRY(BS_CUDA_CALL(cuda, err, cublasCreate_v2, &cuda->blas));
@@ -78,7 +53,7 @@ static bs_status open_device(bs_cuda *cuda, const bs_device_options *options, bs
         return bs_fail(err, BS_VALUE, "device is %d, but this machine has %d GPU%s",
                        options->number, n, n == 1 ? "" : "s");
     BS_TRY(BS_CUDA_CALL(cuda, err, cuDeviceGet, &cuda->device, options->number));
-    BS_TRY(choose_capability(cuda, err));
+    BS_TRY(bs_cuda_choose_architecture(cuda, err));
     BS_TRY(BS_CUDA_CALL(cuda, err, cuDevicePrimaryCtxRetain, &cuda->context, cuda->device));
     BS_TRY(bs_cuda_enter(cuda, err));
     BS_TRY(bs_cuda_open_memory(cuda, options->number, err));
@@ -115,6 +90,26 @@ static bs_status wait_for_stream(bs_device *device, void *stream, bs_error *err)
     bs_cuda *cuda = device->impl;
     BS_TRY(bs_cuda_enter(cuda, err));
     return BS_CUDA_CALL(cuda, err, cuStreamSynchronize, (CUstream)stream);
+}
+
+static bs_status check_memory(bs_device *device, const void *at, bs_error *err)
+{
+    bs_cuda *cuda = device->impl;
+    const CUdeviceptr address = (CUdeviceptr)(uintptr_t)at;
+    int kind = 0, number = 0;
+    BS_TRY(bs_cuda_enter(cuda, err));
+    const int code = cuda->driver->cuPointerGetAttribute(&kind, BS_CU_POINTER_KIND, address);
+    if (code == BS_CU_INVALID_VALUE || (code == 0 && kind == BS_CU_HOST))
+        return bs_fail(err, BS_VALUE,
+                       "the array has the address %p, which is in no memory of a GPU, this handler "
+                       "is for GPU %d: create_from_numpy copies numbers of the host",
+                       at, device->options.number);
+    BS_TRY(bs_cuda_check(cuda, code, "cuPointerGetAttribute", err));
+    BS_TRY(BS_CUDA_CALL(cuda, err, cuPointerGetAttribute, &number, BS_CU_POINTER_DEVICE, address));
+    if (number != device->options.number)
+        return bs_fail(err, BS_VALUE, "the array lives on GPU %d, this handler is for GPU %d",
+                       number, device->options.number);
+    return BS_OK;
 }
 
 static int is_fully_finite(bs_handler *h, const bs_array *a)
@@ -168,6 +163,7 @@ static bs_status open_cuda(bs_device *device, bs_error *err)
     device->stage = bs_cuda_stage;
     device->upload = bs_cuda_upload;
     device->wait_for_stream = wait_for_stream;
+    device->check_memory = check_memory;
     device->finish = bs_cuda_finish;
     device->begin_step = bs_cuda_begin_step;
     device->end_step = bs_cuda_end_step;

@@ -42,7 +42,8 @@ typedef struct bs_cuda {
     CUstream blas_stream; /* that cuBLAS works on, if it is ready */
     int blas_is_ready;
     CUdeviceptr workspace;                   /* of cuBLAS */
-    int capability;                          /* 90 for 9.0 */
+    int architecture;                        /* that kernels are compiled for: 90 for 9.0 */
+    int gets_ptx;                            /* since NVRTC does not know the GPU, but older ones */
     pid_t process;                           /* that opened it; CUDA does not survive a fork */
     bs_cuda_dnn dnn;                         /* cuDNN */
     CUstream dnn_stream;                     /* that cuDNN works on */
@@ -72,6 +73,8 @@ bs_status bs_cuda_check(const bs_cuda *cuda, int result, const char *function, b
 
 void bs_cuda_release(bs_cuda *cuda); /* closes it with the last reference */
 
+/* Decides what kernels are compiled for. */
+bs_status bs_cuda_choose_architecture(bs_cuda *cuda, bs_error *err);
 /* The function of a kernel, compiled and loaded when it is first asked for (modules.c). */
 bs_status bs_cuda_function(bs_cuda *cuda, bs_cuda_kernel kernel, int long_indices, CUfunction *out,
                            bs_error *err);

@@ -10,9 +10,9 @@
 
 /* ---- types; a test compares them and the functions with NVIDIA's headers ---- */
 
-typedef int CUresult, CUdevice, CUdevice_attribute, CUmemPool_attribute, nvrtcResult,
-    cublasStatus_t, cublasOperation_t, cublasMath_t, cudnnStatus_t, cudnnBackendDescriptorType_t,
-    cudnnBackendAttributeName_t, cudnnBackendAttributeType_t;
+typedef int CUresult, CUdevice, CUdevice_attribute, CUpointer_attribute, CUmemPool_attribute,
+    nvrtcResult, cublasStatus_t, cublasOperation_t, cublasMath_t, cudnnStatus_t,
+    cudnnBackendDescriptorType_t, cudnnBackendAttributeName_t, cudnnBackendAttributeType_t;
 typedef unsigned long long CUdeviceptr;
 typedef struct CUctx_st *CUcontext;
 typedef struct CUmod_st *CUmodule;
@@ -66,7 +66,10 @@ enum {
     BS_CU_CAPABILITY_MAJOR = 75,
     BS_CU_CAPABILITY_MINOR = 76,
     BS_CU_MEMORY_POOLS = 115,
+    BS_CU_INVALID_VALUE = 1,
     BS_CU_OUT_OF_MEMORY = 2,
+    BS_CU_POINTER_KIND = 2,
+    BS_CU_POINTER_DEVICE = 9,
     BS_CU_PINNED = 1,    /* how memory of a pool is allocated, */
     BS_CU_ON_DEVICE = 1, /* and where */
     BS_CU_POOL_THRESHOLD = 4,

@@ -30,26 +30,30 @@ static void index_m_by_v(bs_handler *h, bs_a_ m, bs_a_ v, bs_a_ out)
         bs_launch_threads(h, BS_KERNEL_index_m_by_v, &l, mm.dim[0]);
 }
 
+/* A launch over `rows`, one for each id, which is the number of a row of `table`. Returns 0 after a
+ * failure. */
+static int look_up(bs_handler *h, bs_launch *l, const char *op, bs_a_ table, bs_a_ ids, bs_a_ rows)
+{
+    const bs_array tm = bs_matrix(table, 1), rm = bs_matrix(rows, 1);
+    *l = bs_launch_over(rm.dim[0], rm.dim[1]);
+    bs_launch_array(l, 0, &tm);
+    bs_launch_array(l, 1, &rm);
+    l->args.size[4] = tm.dim[0];
+    return give_ids(h, l, op, ids, tm.dim[0]);
+}
+
 static void embed(bs_handler *h, bs_a_ w, bs_a_ ids, bs_a_ out)
 {
-    const bs_array wm = bs_matrix(w, 1), om = bs_matrix(out, 1);
-    bs_launch l = bs_launch_over(om.dim[0], om.dim[1]);
-    bs_launch_array(&l, 0, &wm);
-    bs_launch_array(&l, 1, &om);
-    l.args.size[4] = wm.dim[0];
-    if (give_ids(h, &l, "embed", ids, wm.dim[0]))
+    bs_launch l;
+    if (look_up(h, &l, "embed", w, ids, out))
         bs_launch_places(h, BS_KERNEL_embed, &l);
 }
 
 static void embed_add(bs_handler *h, bs_a_ ids, bs_a_ d_out, bs_a_ d_w)
 {
-    const bs_array wm = bs_matrix(d_w, 1), dm = bs_matrix(d_out, 1);
-    bs_launch l = bs_launch_over(dm.dim[0], dm.dim[1]);
-    bs_launch_array(&l, 0, &wm);
-    bs_launch_array(&l, 1, &dm);
-    l.args.size[4] = wm.dim[0];
-    if (give_ids(h, &l, "embed_add", ids, wm.dim[0]))
-        bs_launch_threads(h, BS_KERNEL_embed_add, &l, dm.dim[1]);
+    bs_launch l;
+    if (look_up(h, &l, "embed_add", d_w, ids, d_out))
+        bs_launch_threads(h, BS_KERNEL_embed_add, &l, l.args.size[1]);
 }
 
 /* The (rows, 1) column of an array with one number a row. */

@@ -108,36 +108,33 @@ static void maxpool2d_backward_set(bs_handler *h, bs_a_ inputs, bs_a_ outputs, b
     max_backward(h, "maxpool2d_backward_set", argmax, in_deltas, out_deltas, w);
 }
 
-static void avgpool2d_forward_batch(bs_handler *h, bs_a_ inputs, bs_a_ outputs, const bs_window *w)
+/* `to`: the windows' averages, or what falls to each pixel of their deltas. */
+static void average(bs_handler *h, bs_cuda_kernel kernel, bs_a_ images, bs_a_ windows, bs_a_ from,
+                    bs_a_ to, const bs_window *w)
 {
     const bs_mark mark = bs_scratch_mark(h);
-    if (bs_count(outputs) == 0)
+    if (bs_count(to) == 0)
         return;
-    const bs_cuda_view in = pixels(h, inputs), out = pixels(h, outputs);
+    const bs_cuda_view in = pixels(h, from), out = pixels(h, to);
     bs_launch l = over(&out.matrix);
-    give_shapes(&l, inputs, outputs, w->rows, w->cols, w);
+    give_shapes(&l, images, windows, w->rows, w->cols, w);
     bs_launch_array(&l, 0, &in.matrix);
     bs_launch_array(&l, 1, &out.matrix);
-    bs_launch_places(h, BS_KERNEL_avgpool2d_forward, &l);
+    bs_launch_places(h, kernel, &l);
     bs_cuda_copy_back(h, &out);
     bs_scratch_release(h, mark);
+}
+
+static void avgpool2d_forward_batch(bs_handler *h, bs_a_ inputs, bs_a_ outputs, const bs_window *w)
+{
+    average(h, BS_KERNEL_avgpool2d_forward, inputs, outputs, inputs, outputs, w);
 }
 
 static void avgpool2d_backward_batch(bs_handler *h, bs_a_ inputs, bs_a_ outputs, bs_a_ in_deltas,
                                      bs_a_ out_deltas, const bs_window *w)
 {
-    const bs_mark mark = bs_scratch_mark(h);
     (void)inputs, (void)outputs;
-    if (bs_count(in_deltas) == 0)
-        return;
-    const bs_cuda_view in = pixels(h, in_deltas), out = pixels(h, out_deltas);
-    bs_launch l = over(&in.matrix);
-    give_shapes(&l, in_deltas, out_deltas, w->rows, w->cols, w);
-    bs_launch_array(&l, 0, &out.matrix);
-    bs_launch_array(&l, 1, &in.matrix);
-    bs_launch_places(h, BS_KERNEL_avgpool2d_backward, &l);
-    bs_cuda_copy_back(h, &in);
-    bs_scratch_release(h, mark);
+    average(h, BS_KERNEL_avgpool2d_backward, in_deltas, out_deltas, out_deltas, in_deltas, w);
 }
 
 /* ---- convolution ---- */

@@ -36,6 +36,44 @@ static int module_of(bs_cuda_kernel kernel)
     return n;
 }
 
+/* ---- the architecture ---- */
+
+/* The newest of a list that a device runs: as machine code those of its generation; as PTX, which
+ * its driver compiles, all that are not newer. 0: none. */
+static int newest(int n, const int *known, int major, int minor, int as_ptx)
+{
+    int best = 0;
+    for (int i = 0; i < n; i++)
+        if (known[i] <= 10 * major + minor && (as_ptx || known[i] / 10 == major) && known[i] > best)
+            best = known[i];
+    return best;
+}
+
+bs_status bs_cuda_choose_architecture(bs_cuda *cuda, bs_error *err)
+{
+    int major, minor, n, known[128];
+    BS_TRY(BS_CUDA_CALL(cuda, err, cuDeviceGetAttribute, &major, BS_CU_CAPABILITY_MAJOR,
+                        cuda->device));
+    BS_TRY(BS_CUDA_CALL(cuda, err, cuDeviceGetAttribute, &minor, BS_CU_CAPABILITY_MINOR,
+                        cuda->device));
+    BS_TRY(BS_CUDA_CALL(cuda, err, nvrtcGetNumSupportedArchs, &n));
+    if (n > (int)(sizeof known / sizeof known[0]))
+        return bs_fail(err, BS_DEVICE, "NVRTC knows %d architectures, too many", n);
+    BS_TRY(BS_CUDA_CALL(cuda, err, nvrtcGetSupportedArchs, known));
+    cuda->architecture = newest(n, known, major, minor, 0);
+    if (cuda->architecture)
+        return BS_OK;
+    cuda->gets_ptx = 1;
+    cuda->architecture = newest(n, known, major, minor, 1);
+    return cuda->architecture
+               ? BS_OK
+               : bs_fail(err, BS_DEVICE,
+                         "this GPU has compute capability %d.%d, for which the NVRTC here does not "
+                         "compile any more; an older version does: pip install "
+                         "brainstorm[pycuda12]",
+                         major, minor);
+}
+
 /* ---- compiling ---- */
 
 enum { MAX_OPTIONS = 4, OPTION_TEXT = 48 };
@@ -49,7 +87,8 @@ typedef struct options {
 static void choose_options(options *o, const bs_cuda *cuda, int long_indices)
 {
     *o = (options){.n = 2, .at = {o->architecture, "--std=c++17"}};
-    snprintf(o->architecture, OPTION_TEXT, "--gpu-architecture=sm_%d", cuda->capability);
+    snprintf(o->architecture, OPTION_TEXT, "--gpu-architecture=%s_%d",
+             cuda->gets_ptx ? "compute" : "sm", cuda->architecture);
     if (cuda->dtype == BS_F64)
         o->at[o->n++] = "-DREAL_IS_DOUBLE";
     if (long_indices)
@@ -88,6 +127,19 @@ static bs_status fail_compile(const bs_cuda *cuda, nvrtcProgram program, const c
     return BS_DEVICE;
 }
 
+/* What cuModuleLoadData takes: machine code, or PTX and the 0 behind it. */
+static bs_status get_image(const bs_cuda *cuda, nvrtcProgram program, const char *file, void **out,
+                           size_t *size, bs_error *err)
+{
+    BS_TRY(cuda->gets_ptx ? BS_CUDA_CALL(cuda, err, nvrtcGetPTXSize, program, size)
+                          : BS_CUDA_CALL(cuda, err, nvrtcGetCUBINSize, program, size));
+    *out = bs_alloc(*size);
+    if (!*out)
+        return bs_fail(err, BS_NO_MEMORY, "no memory for the kernels of %s", file);
+    return cuda->gets_ptx ? BS_CUDA_CALL(cuda, err, nvrtcGetPTX, program, *out)
+                          : BS_CUDA_CALL(cuda, err, nvrtcGetCUBIN, program, *out);
+}
+
 /* *out: what cuModuleLoadData takes; owned by the caller (bs_free). */
 static bs_status compile(const bs_cuda *cuda, const module_source *module, const options *o,
                          void **out, size_t *size, bs_error *err)
@@ -100,11 +152,7 @@ static bs_status compile(const bs_cuda *cuda, const module_source *module, const
     const int code = cuda->driver->nvrtcCompileProgram(program, o->n, o->at);
     if (code != 0)
         BS_TRY_DONE(fail_compile(cuda, program, module->file, code, err));
-    BS_TRY_DONE(BS_CUDA_CALL(cuda, err, nvrtcGetCUBINSize, program, size));
-    *out = bs_alloc(*size);
-    if (!*out)
-        BS_TRY_DONE(bs_fail(err, BS_NO_MEMORY, "no memory for the kernels of %s", module->file));
-    BS_TRY_DONE(BS_CUDA_CALL(cuda, err, nvrtcGetCUBIN, program, *out));
+    BS_TRY_DONE(get_image(cuda, program, module->file, out, size, err));
 done:
     cuda->driver->nvrtcDestroyProgram(&program);
     if (status != BS_OK) {

@@ -6,6 +6,7 @@
 #define CUdevice                      our_CUdevice
 #define CUdevice_attribute            our_CUdevice_attribute
 #define CUmemPool_attribute           our_CUmemPool_attribute
+#define CUpointer_attribute           our_CUpointer_attribute
 #define nvrtcResult                   our_nvrtcResult
 #define cublasStatus_t                our_cublasStatus_t
 #define cublasOperation_t             our_cublasOperation_t
@@ -22,6 +23,7 @@
 #undef CUdevice
 #undef CUdevice_attribute
 #undef CUmemPool_attribute
+#undef CUpointer_attribute
 #undef nvrtcResult
 #undef cublasStatus_t
 #undef cublasOperation_t
@@ -55,6 +57,7 @@ SAME_SIZE(CUresult)
 SAME_SIZE(CUdevice)
 SAME_SIZE(CUdevice_attribute)
 SAME_SIZE(CUmemPool_attribute)
+SAME_SIZE(CUpointer_attribute)
 SAME_SIZE(nvrtcResult)
 SAME_SIZE(cublasStatus_t)
 SAME_SIZE(cublasOperation_t)
@@ -108,6 +111,9 @@ EQUAL(BS_CU_PINNED, CU_MEM_ALLOCATION_TYPE_PINNED)
 EQUAL(BS_CU_ON_DEVICE, CU_MEM_LOCATION_TYPE_DEVICE)
 EQUAL(BS_CU_POOL_THRESHOLD, CU_MEMPOOL_ATTR_RELEASE_THRESHOLD)
 EQUAL(BS_CU_NO_TIMING, CU_EVENT_DISABLE_TIMING)
+EQUAL(BS_CU_POINTER_KIND, CU_POINTER_ATTRIBUTE_MEMORY_TYPE)
+EQUAL(BS_CU_POINTER_DEVICE, CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL)
+EQUAL(BS_CU_INVALID_VALUE, CUDA_ERROR_INVALID_VALUE)
 EQUAL(BS_CU_OUT_OF_MEMORY, CUDA_ERROR_OUT_OF_MEMORY)
 EQUAL(BS_CU_CAPTURE_THREAD_LOCAL, CU_STREAM_CAPTURE_MODE_THREAD_LOCAL)
 EQUAL(BS_CU_NON_BLOCKING, CU_STREAM_NON_BLOCKING)
