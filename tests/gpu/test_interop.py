@@ -15,12 +15,14 @@ from brainstorm.training import SgdStepper
 from trainings import minibatch, network
 
 pytestmark = pytest.mark.usefixtures('gpu')
-LONG = 60  # products of 2048 x 2048, some ten milliseconds of a GPU
+LONG = 60  # products of 2048 x 2048: some ten milliseconds of a GPU
 
 
 # ---- other libraries: each can do the same ----
 
 class Torch:
+    size = 2048  # of matrices whose products take long
+
     def __init__(self):
         self.torch = pytest.importorskip('torch')
 
@@ -34,9 +36,9 @@ class Torch:
         theirs += number
 
     def work_long(self):
-        a = self.torch.ones(2048, 2048, device='cuda')
+        a = self.torch.ones(self.size, self.size, device='cuda')
         for _ in range(LONG):
-            a = a @ a / 2048
+            a = a @ a / self.size
 
     def by_interface(self, ours):
         return self.torch.as_tensor(ours, device='cuda')
@@ -49,6 +51,8 @@ class Torch:
 
 
 class CuPy:
+    size = 2048
+
     def __init__(self):
         self.cupy = pytest.importorskip('cupy')
 
@@ -62,9 +66,9 @@ class CuPy:
         theirs += self.cupy.float32(number)
 
     def work_long(self):
-        a = self.cupy.ones((2048, 2048), self.cupy.float32)
+        a = self.cupy.ones((self.size, self.size), self.cupy.float32)
         for _ in range(LONG):
-            a = a @ a / self.cupy.float32(2048)
+            a = a @ a / self.cupy.float32(self.size)
 
     def by_interface(self, ours):
         return self.cupy.asarray(ours)
@@ -86,7 +90,8 @@ class Theirs:
 
 
 class AnotherHandler:
-    """It works on the default stream only."""
+    """It works on the default stream only, so nothing need take long."""
+    size = 16
 
     def __init__(self):
         self.handler = PyCudaHandler()
@@ -101,8 +106,8 @@ class AnotherHandler:
         theirs.array += number
 
     def work_long(self):
-        a, out = self.handler.ones((16, 16)), self.handler.zeros((16, 16))
-        self.handler.dot_mm(a, a, out)
+        a = self.handler.ones((self.size, self.size))
+        self.handler.dot_mm(a, a, self.handler.zeros(a.shape))
 
     def by_interface(self, ours):
         class Interface:
@@ -204,12 +209,11 @@ def test_what_they_have_asked_for_is_done_before_we_look(library, handler):
 @both_ways
 def test_what_we_have_asked_for_is_done_before_they_look(library, handler, way):
     """On the default stream; DLPack on any."""
-    size = 2048 if os.environ.get('BRAINSTORM_TEST_GPU') else 16
-    a, out = handler.ones((size, size)), handler.zeros((size, size))
+    a, out = (handler.ones((library.size, library.size)) for _ in range(2))
     for _ in range(LONG):
         handler.dot_mm(a, a, out)
     ours = out[0] + 1
     stream = library.another_stream() if way == 'by_dlpack' else contextlib.nullcontext()
     with stream:
         found = library.get(getattr(library, way)(ours))
-    np.testing.assert_array_equal(found, np.full(size, size + 1.0))
+    np.testing.assert_array_equal(found, np.full(library.size, library.size + 1.0))
