@@ -887,6 +887,14 @@ def test_memory_of_another_gpu_is_refused(two):
             net.provide_external_data({'default': described(a, shape=(1, 2, 3))}, all_inputs=False)
 
 
+def test_pinned_memory_of_the_host_is_refused(double, handler):
+    at = ctypes.c_void_p()
+    double.cuMemHostAlloc(ctypes.byref(at), ctypes.c_size_t(24), 0)
+    with pytest.raises(ValueError, match='which is in no memory of a GPU'):
+        handler.create_from(described(handler.ones((2, 3)), data=(at.value, False)))
+    double.cuMemFreeHost(at)
+
+
 def test_two_gpus_work_side_by_side(two):
     """Numbers go from one to the other by way of the host."""
     first, second = two

@@ -115,13 +115,14 @@ static int make_current(CUcontext context)
     return 0;
 }
 
+/* Of pinned memory of the host nobody asks for more than that it is such. */
 static int pointer_attribute(int *out, CUpointer_attribute which, CUdeviceptr address)
 {
-    const int device = device_of(address);
-    if (device < 0)
+    const int device = device_of(address), is_on_host = is_pinned((void *)address);
+    if (device < 0 && !is_on_host)
         return report(INVALID_VALUE, "0x%llx is in no memory of a device", address);
     switch (which) {
-    case BS_CU_POINTER_KIND: return set_int(out, BS_CU_DEVICE);
+    case BS_CU_POINTER_KIND: return set_int(out, is_on_host ? BS_CU_HOST : BS_CU_DEVICE);
     case BS_CU_POINTER_DEVICE: return set_int(out, device);
     default: return report(INVALID_VALUE, "the double has no attribute %d of pointers", (int)which);
     }
