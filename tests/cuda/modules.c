@@ -196,9 +196,11 @@ static int load(CUmodule *out, const char *image)
     return 0;
 }
 
+/* As on a GPU, its kernels have run then. */
 static int unload(CUmodule module)
 {
     CUmodule *link = link_to(module);
+    run_everything();
     if (!*link)
         return report(INVALID_HANDLE, "this is no module");
     *link = module->next;
