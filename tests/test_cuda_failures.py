@@ -190,6 +190,12 @@ if not child:
             assert 'cannot be used in a process that was forked' in str(error), error
         else:
             raise AssertionError(number)
+    try:
+        PyCudaHandler()
+    except RuntimeError as error:
+        assert 'a process that was forked after CUDA had been initialised' in str(error), error
+    else:
+        raise AssertionError('another handler')
     bs.handlers.NumpyHandler().zeros((2,))
     sys.exit(7)
 assert os.waitpid(child, 0)[1] == 7 << 8

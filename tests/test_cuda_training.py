@@ -65,7 +65,7 @@ def test_fifty_updates_of_cifar10_cnn(dtype, tolerance, monkeypatch):
     monkeypatch.setitem(TASKS, 'cifar10_cnn', (cifar10_cnn, (32, 32, 3), 1, 4))
     found, wanted = (
         train('cifar10_cnn', handler(dtype), bs.training.MomentumStepper(0.001, 0.9),
-              sizes=50 * (None,))[0] for handler in (PyCudaHandler, NumpyHandler))
+              sizes=50 * (None,), looks=True)[0] for handler in (PyCudaHandler, NumpyHandler))
     assert wanted[-3:].sum() < wanted[:3].sum() / 2  # it learns
     np.testing.assert_allclose(found, wanted, rtol=tolerance)
 

@@ -111,6 +111,80 @@ def test_without_ids_nothing_waits_for_updates(double):
     assert double.library.double_tasks_done() == done
 
 
+class OnTheirStream:
+    """Memory of the double that others write on a stream of theirs, which they name."""
+
+    def __init__(self, double, *shape):
+        self.double, self.stream = double, double.stream()
+        self.at = double.allocate(4 * int(np.prod(shape)))
+        self.__cuda_array_interface__ = {'shape': shape, 'typestr': '<f4', 'version': 3,
+                                         'data': (self.at, False), 'stream': self.stream.value}
+
+    def write(self, numbers):
+        self.double.upload(np.ascontiguousarray(numbers, np.float32), self.at, self.stream)
+
+
+def test_memory_of_others_may_be_changed_as_soon_as_it_was_given(streams, double):
+    def parameters(give):
+        net = network(PyCudaHandler(), 'regression')
+        stepper = start(net)
+        for i in range(6):
+            give(net, minibatch(i, task='regression'))
+            stepper.run()
+        return net.get('parameters')
+
+    theirs = {'default': OnTheirStream(double, 1, 3, 4), 'targets': OnTheirStream(double, 1, 3, 2)}
+
+    def by_their_memory(net, data):
+        for name, array in theirs.items():
+            array.write(data[name])
+        net.provide_external_data(theirs)
+        for array in theirs.values():
+            array.write(np.full(array.__cuda_array_interface__['shape'], 9))
+
+    np.testing.assert_array_equal(parameters(by_their_memory),
+                                  parameters(lambda net, data: net.provide_external_data(data)))
+    for array in theirs.values():
+        double.free(array.at)
+        double.cuStreamDestroy_v2(array.stream)
+
+
+class OnlyDlpack:
+    def __init__(self, array):
+        self.__dlpack__, self.__dlpack_device__ = array.__dlpack__, array.__dlpack_device__
+
+
+def test_data_that_has_dlpack_alone():
+    handler = PyCudaHandler()
+    net = network(handler, 'regression')
+    data = minibatch(0, task='regression')
+    net.provide_external_data({key: OnlyDlpack(handler.create_from_numpy(value))
+                               for key, value in data.items()})
+    np.testing.assert_array_equal(net.get('Input.outputs.default'), np.float32(data['default']))
+
+
+def test_data_arrives_without_memory_for_staging(double):
+    """Every call fails for want of memory, the n-th alone: what was given has come, or an error."""
+    ways = set()
+    for n in range(1, 40):
+        net = network(PyCudaHandler(), 'regression')
+        net.provide_external_data(minibatch(0, task='regression'), all_inputs=False)
+        data = minibatch(1, B=300, task='regression')
+        before = double.library.double_calls()
+        double.library.double_fail_at(n, 2)
+        try:
+            net.provide_external_data(data)
+            was_reached = double.library.double_calls() - before >= n
+            double.library.double_fail_at(0, 0)
+            np.testing.assert_array_equal(net.get('Input.outputs.default'),
+                                          np.float32(data['default']))
+            ways.add('done' if was_reached else 'not reached')
+        except MemoryError:
+            ways.add('error')
+        double.library.double_fail_at(0, 0)
+    assert ways == {'done', 'error', 'not reached'}
+
+
 # ---- what was wrong ----
 
 WAITERS = {
@@ -164,6 +238,81 @@ def test_the_next_update_tells_and_is_made(streams, stepper):
         assert found[1] == wanted[1] == 6
         if plain:  # Adam has counted the wrong one at that time
             np.testing.assert_array_equal(found[0], wanted[0])
+
+
+@pytest.mark.parametrize('tell', ['get', 'losses', 'buffer'])
+def test_a_wrong_update_does_not_count_whoever_tells(tell):
+    def parameters(wrong):
+        net = network(PyCudaHandler(np.float64))
+        stepper = start(net, bs.training.AdamStepper(0.01))
+        for i in range(3):
+            if i == wrong:
+                net.provide_external_data(WRONG)
+                stepper.run()
+                with pytest.raises(IndexError, match=LATE):
+                    WAITERS[tell](net)
+            net.provide_external_data(minibatch(i))
+            stepper.run()
+        return net.get('parameters'), stepper._core.updates
+
+    for wrong in range(3):
+        found, wanted = parameters(wrong), parameters(None)
+        np.testing.assert_array_equal(found[0], wanted[0])
+        assert found[1] == wanted[1] == 3
+
+
+def test_a_wrong_update_does_not_move_batch_norm():
+    """The layer comes after the one whose ids are wrong."""
+    def statistics(wrong):
+        inp = layers.Input(out_shapes={'default': ('T', 'B', 1), 'targets': ('T', 'B', 2)})
+        difference = layers.SquaredError(name='Error')
+        (inp >> layers.Embedding(6, 4, name='Ids') >> layers.BatchNorm(name='Norm')
+         >> layers.FullyConnected(2, activation='linear') >> difference)
+        inp - 'targets' >> 'targets' - difference
+        difference - 'loss' >> layers.Loss()
+        net = bs.Network.from_layer(inp)
+        net.initialize(bs.Gaussian(0.3), seed=1)
+        net.set_handler(PyCudaHandler())
+        stepper = start(net)
+        for i, ids in enumerate([[1, 2, 3], *[[1, 99, 2]] * wrong, [0, 5, 4]]):
+            net.provide_external_data({'default': np.reshape(ids, (1, 3, 1)),
+                                       'targets': np.ones((1, 3, 2))})
+            stepper.run()
+            if 99 in ids:
+                with pytest.raises(IndexError, match='id 99'):
+                    net._core.finish()
+        return [net.get('Norm.parameters.' + name) for name in ('mu', 'sigma')]
+
+    np.testing.assert_array_equal(statistics(1), statistics(0))
+
+
+class Failing(bs.value_modifiers.GradientModifier):
+    fails = False  # of all copies
+
+    def __call__(self, handler, parameters, gradients):
+        if self.fails:
+            raise ZeroDivisionError('on purpose')
+
+
+def test_a_wrong_update_before_one_that_fails_is_told():
+    def parameters(*updates):
+        net, told = network(PyCudaHandler(np.float64)), []
+        net.set_gradient_modifiers({'FullyConnected': Failing()})
+        stepper = start(net)
+        for kind in updates:
+            Failing.fails = kind == 'fails'
+            net.provide_external_data(WRONG if kind == 'wrong' else minibatch(0))
+            try:
+                stepper.run()
+            except (ZeroDivisionError, IndexError) as error:
+                told.append(type(error))
+        Failing.fails = False
+        return net.get('parameters'), stepper._core.updates, told
+
+    found = parameters('good', 'wrong', 'fails', 'good', 'good')
+    wanted = parameters('good', 'good', 'good')
+    assert found[2] == [ZeroDivisionError, IndexError] and found[1] == wanted[1] == 3
+    np.testing.assert_array_equal(found[0], wanted[0])
 
 
 def test_two_wrong_updates_are_two_errors():

@@ -50,8 +50,9 @@ def minibatch(task, seed, B=None):
     return {'default': r.randn(T, B, *features), 'targets': r.randint(0, 5, (T, B, 1))}
 
 
-def train(task, handler, stepper=None, sizes=(None,) * 6):
-    """Losses of some updates, and all parameters after them."""
+def train(task, handler, stepper=None, sizes=(None,) * 6, looks=False):
+    """The losses, and all parameters after some updates. Without `looks` the only loss is that of
+    the last one, and nobody waits for those before."""
     net = network(task, handler)
     stepper = stepper or bs.training.MomentumStepper(0.1, 0.9)
     stepper.start(net)
@@ -59,5 +60,6 @@ def train(task, handler, stepper=None, sizes=(None,) * 6):
     for i, B in enumerate(sizes):
         net.provide_external_data(minibatch(task, i % 3, B))
         stepper.run()
-        losses.append(net.get_loss_values()['total_loss'])
+        if looks or i == len(sizes) - 1:
+            losses.append(net.get_loss_values()['total_loss'])
     return np.array(losses), net.get('parameters')

@@ -136,8 +136,9 @@ struct bs_device {
      * their own. */
     bs_status (*wait_for_stream)(bs_device *device, void *stream, bs_error *err);
     /* For devices with memory of their own: to write an array without waiting for the work of
-     * before. `stage` gives memory of the host for so many bytes (> 0), or NULL and the sticky
-     * error; `upload` is the next call, and copies what was put there, packed, to an array. */
+     * before. `stage` gives memory of the host for so many bytes (> 0), or NULL where there is
+     * none, which may be an error; `upload` is the next call, and copies what was put there,
+     * packed, to an array. */
     void *(*stage)(bs_handler *h, size_t bytes);
     void (*upload)(bs_handler *h, const bs_array *to);
     /* BS_OK if memory of others lies on this device, else BS_VALUE and where it lies. */
@@ -169,6 +170,7 @@ struct bs_handler {
     bs_stream *stream;   /* borrowed; random operations take its next draw */
     bs_error error;      /* sticky */
     int is_updating;     /* operations change parameters: not after the data was found wrong */
+    int64_t left_out;    /* updates that were told of late, since their data was wrong */
     const char *running; /* the layer that a program is at, or NULL; for errors */
     void *impl;          /* the device's own */
     struct {

@@ -45,8 +45,11 @@ static bs_status setup(bs_layer *layer, void *state, bs_error *err)
 /* running = decay*running + (1 - decay)*now */
 static void follow(bs_handler *h, double decay, const bs_array *now, const bs_array *running)
 {
+    const int was_updating = h->is_updating;
+    h->is_updating = 1; /* these are parameters */
     bs_mult_st(h, decay, running, running);
     bs_mult_add_st(h, 1 - decay, now, running);
+    h->is_updating = was_updating;
 }
 
 static void forward(bs_handler *h, const void *state, const bs_io *io)

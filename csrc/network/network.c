@@ -14,6 +14,7 @@ struct bs_network {
     bs_buffers buffers;
     bs_program program;
     bs_handler handler; /* the handle that the program passes down */
+    bs_error untold;    /* a failure that nobody has been told of */
     bs_stream own_stream;
     int skip_input_deltas;
     int input_deltas_skipped; /* by the last backward pass */
@@ -217,11 +218,17 @@ void bs_network_set_gradient_hook(bs_network *net, bs_hook *hook, void *context)
 
 bs_status bs_network_failure(bs_network *net, bs_error *err)
 {
-    const bs_status code = net->handler.error.code;
+    bs_error *failure = net->handler.error.code != BS_OK ? &net->handler.error : &net->untold;
+    const bs_status code = failure->code;
     if (code != BS_OK && err && err->code == BS_OK)
-        *err = net->handler.error;
-    net->handler.error.code = BS_OK;
+        *err = *failure;
+    failure->code = BS_OK;
     return code;
+}
+
+void bs_network_keep_failure(bs_network *net, const bs_error *failure)
+{
+    net->untold = *failure;
 }
 
 bs_status bs_network_finish(bs_network *net, bs_error *err)

@@ -55,8 +55,10 @@ bs_status bs_network_set_device(bs_network *net, bs_device *device, bs_error *er
 /* What its passes run on; borrowed, until the device changes. */
 bs_handler *bs_network_handle(bs_network *net);
 
-/* Moves the sticky error to the caller. */
+/* Moves the sticky error to the caller, or else one that is kept. */
 bs_status bs_network_failure(bs_network *net, bs_error *err);
+/* Keeps a failure, or none, for the next who asks. */
+void bs_network_keep_failure(bs_network *net, const bs_error *failure);
 /* Waits for what passes and updates may still have to say about their data, and does the same. */
 bs_status bs_network_finish(bs_network *net, bs_error *err);
 

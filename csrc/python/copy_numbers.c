@@ -89,7 +89,21 @@ static int copy_to_host(const bs_array *dest, bs_block *block, PyArrayObject *so
     return result;
 }
 
-/* By way of memory that the device has for this, in the dtype of dest. */
+/* Waits for the work of before. */
+static int write_to_device(bs_handler *h, const bs_array *dest, PyArrayObject *source)
+{
+    bs_array packed;
+    PyObject *host = bs_new_packed(dest, &packed);
+    const int result = host ? copy_to_host(&packed, NULL, source) : -1;
+    Py_BEGIN_ALLOW_THREADS
+    if (result == 0)
+        h->device->write(h->device, dest, packed.data, &h->error);
+    Py_END_ALLOW_THREADS
+    Py_XDECREF(host);
+    return result;
+}
+
+/* By way of memory that the device has for this, if it has, in the dtype of dest. */
 static int copy_to_device(bs_handler *h, const bs_array *dest, PyArrayObject *source)
 {
     const size_t bytes = (size_t)bs_count(dest) * bs_dtype_size(dest->dtype);
@@ -101,10 +115,10 @@ static int copy_to_device(bs_handler *h, const bs_array *dest, PyArrayObject *so
     Py_BEGIN_ALLOW_THREADS
     staged.data = h->device->stage(h, bytes);
     Py_END_ALLOW_THREADS
-    if (staged.data)
-        result = copy_to_host(&staged, NULL, source);
-    if (staged.data && result == 0)
+    if (staged.data && (result = copy_to_host(&staged, NULL, source)) == 0)
         h->device->upload(h, dest);
+    else if (!staged.data && h->error.code == BS_OK)
+        result = write_to_device(h, dest, source);
     if (h->error.code == BS_OK)
         return result;
     bs_raise(&h->error);

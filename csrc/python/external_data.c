@@ -104,13 +104,14 @@ static PyObject *host_numbers(PyObject *value, const char *name)
 /* What lies on the device already stays there. */
 static PyObject *numbers(PyObject *value, const char *name, bs_device *device)
 {
-    if (device->type->host_memory)
+    if (device->type->host_memory || PyArray_Check(value))
         return host_numbers(value, name);
     if (bs_is_gpu_array(value)) /* whose interface is for others */
         return Py_NewRef(value);
-    return PyObject_HasAttrString(value, "__cuda_array_interface__")
-               ? (PyObject *)bs_gpu_array_from(value, device)
-               : host_numbers(value, name);
+    const int is_on_gpu = bs_lies_on_gpu(value);
+    if (is_on_gpu < 0)
+        return NULL;
+    return is_on_gpu ? (PyObject *)bs_gpu_array_from(value, device) : host_numbers(value, name);
 }
 
 static int take_shape(item *it)
@@ -144,11 +145,14 @@ static int take_value(item *it, PyObject *data, bs_device *device)
     return it->value ? take_shape(it) : -1;
 }
 
+/* Others may change or free their memory as soon as this returns. */
 static int copy_on_device(const bs_array *array, bs_block *block, bs_device *device,
                           PyObject *source)
 {
     gpu_array *dest = bs_gpu_array_of(array, block, device);
-    const int result = dest ? bs_gpu_array_set(dest, source) : -1;
+    int result = dest ? bs_gpu_array_set(dest, source) : -1;
+    if (result == 0 && ((gpu_array *)source)->owner)
+        result = bs_gpu_array_wait(dest);
     Py_XDECREF(dest);
     return result;
 }

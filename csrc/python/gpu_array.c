@@ -141,6 +141,8 @@ static void dealloc(PyObject *self)
 {
     gpu_array *a = (gpu_array *)self;
     PyTypeObject *type = Py_TYPE(self);
+    if (a->owner) /* who may free the memory that our work is reading */
+        a->device->wait_for_stream(a->device, NULL, NULL);
     bs_block_release(a->block);
     bs_device_release(a->device);
     Py_XDECREF(a->owner);

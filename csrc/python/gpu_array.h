@@ -70,11 +70,15 @@ PyObject *bs_gpu_interface(PyObject *self, void *unused);
 PyObject *bs_gpu_dlpack(PyObject *self, PyObject *args, PyObject *kwargs);
 PyObject *bs_gpu_dlpack_device(PyObject *self, PyObject *unused);
 
+enum { DL_CUDA = 2 }; /* the kind of device, in DLPack */
+
 /* To be called before others learn where the memory is: when it is freed, their work is waited for.
  */
 void bs_gpu_array_show(const gpu_array *a);
 /* Waits until what was asked of the array's device is done: 0, or -1 and an exception. */
 int bs_gpu_array_wait(const gpu_array *a);
+/* Whether an array of another library lies on a GPU, as it says: 1 or 0, -1 and an exception. */
+int bs_lies_on_gpu(PyObject *value);
 /* A view of the memory of an array of another library. */
 gpu_array *bs_gpu_array_from(PyObject *value, bs_device *device);
 gpu_array *bs_gpu_array_from_dlpack(PyObject *value, bs_device *device);

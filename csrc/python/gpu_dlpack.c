@@ -7,8 +7,7 @@
 /* ---- what is in a capsule ---- */
 
 enum {
-    DL_CPU = 1, /* devices */
-    DL_CUDA = 2,
+    DL_CPU = 1,       /* a device */
     DL_FLOAT = 2,     /* a type */
     DL_READ_ONLY = 1, /* flags */
     DL_IS_COPIED = 2

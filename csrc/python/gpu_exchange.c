@@ -13,12 +13,13 @@ int bs_gpu_array_wait(const gpu_array *a)
 {
     const bs_array one = bs_array_packed(a->data, a->dtype, 0, NULL);
     double number; /* to read it waits for all that was asked before */
+    bs_status status = BS_OK;
     bs_error err = {0};
-    if (bs_gpu_array_size(a) > 0 && a->device->read(a->device, &one, &number, &err) != BS_OK) {
-        bs_raise(&err);
-        return -1;
-    }
-    return 0;
+    Py_BEGIN_ALLOW_THREADS
+    if (bs_gpu_array_size(a) > 0)
+        status = a->device->read(a->device, &one, &number, &err);
+    Py_END_ALLOW_THREADS
+    return status == BS_OK ? 0 : (bs_raise(&err), -1);
 }
 
 /* ---- to others ---- */
@@ -208,6 +209,24 @@ static PyObject *optional_attribute(PyObject *object, const char *name)
 static int names_no_stream(PyObject *interface)
 {
     return PyDict_Check(interface) && !PyDict_GetItemString(interface, "stream");
+}
+
+int bs_lies_on_gpu(PyObject *value)
+{
+    int type = 0, number;
+    PyObject *found = optional_attribute(value, "__cuda_array_interface__");
+    if (found || PyErr_Occurred()) {
+        Py_XDECREF(found);
+        return found ? 1 : -1;
+    }
+    PyObject *method = optional_attribute(value, "__dlpack_device__");
+    PyObject *place = method ? PyObject_CallNoArgs(method) : NULL;
+    if (place && !bs_parse_item(place, "ii;__dlpack_device__() must be a tuple (type, number)",
+                                &type, &number))
+        Py_CLEAR(place);
+    Py_XDECREF(method);
+    Py_XDECREF(place);
+    return PyErr_Occurred() ? -1 : type == DL_CUDA;
 }
 
 gpu_array *bs_gpu_array_from(PyObject *value, bs_device *device)

@@ -109,7 +109,10 @@ static PyObject *network_set_handler(network_object *self, PyObject *handler)
                             handler);
     if (bs_network_hold(self) < 0)
         return NULL;
-    const bs_status status = bs_network_set_device(self->net, device, &err);
+    bs_status status;
+    Py_BEGIN_ALLOW_THREADS
+    status = bs_network_set_device(self->net, device, &err);
+    Py_END_ALLOW_THREADS
     bs_network_let_go(self);
     if (status != BS_OK)
         return bs_raise(&err);

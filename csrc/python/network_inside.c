@@ -175,7 +175,12 @@ PyObject *bs_network_leaf(network_object *self, PyObject *index)
         return PyErr_Format(PyExc_IndexError, "there is no leaf %ld", leaf);
     if (!inside && bs_network_hold(self) < 0)
         return NULL;
-    bs_status status = inside ? BS_OK : bs_network_finish(self->net, &err);
+    bs_status status = BS_OK;
+    if (!inside) {
+        Py_BEGIN_ALLOW_THREADS
+        status = bs_network_finish(self->net, &err);
+        Py_END_ALLOW_THREADS
+    }
     if (status == BS_OK)
         status = bs_network_array(self->net, (int)leaf, &array, &block, &err);
     PyObject *out = status == BS_OK
@@ -198,7 +203,13 @@ PyObject *bs_network_loss_values(network_object *self, PyObject *unused)
         const char *name = "total_loss";
         double value = total;
         bs_error err = {0};
-        if (i < n && bs_network_loss(self->net, i, &name, &value, &err) != BS_OK) {
+        bs_status status = BS_OK;
+        if (i < n) {
+            Py_BEGIN_ALLOW_THREADS
+            status = bs_network_loss(self->net, i, &name, &value, &err);
+            Py_END_ALLOW_THREADS
+        }
+        if (status != BS_OK) {
             bs_raise(&err);
             Py_CLEAR(out);
             break;

@@ -150,7 +150,9 @@ static PyObject *stepper_start(stepper_object *self, PyObject *network)
         return NULL;
     bs_status status = BS_STATE;
     if (bs_network_hold(net) == 0) {
+        Py_BEGIN_ALLOW_THREADS
         status = bs_stepper_start(self->stepper, net->net, &err);
+        Py_END_ALLOW_THREADS
         bs_network_let_go(net);
     }
     if (before)

@@ -22,6 +22,7 @@ struct bs_stepper {
     bs_block *block[BS_MAX_STATES];
     bs_array state[BS_MAX_STATES];
     int64_t updates;
+    int64_t left_out; /* of the network's handle, when updates was right */
 };
 
 static double *option_value(const bs_stepper *stepper, const bs_stepper_option *o)
@@ -119,6 +120,7 @@ bs_status bs_stepper_start(bs_stepper *stepper, bs_network *net, bs_error *err)
     stepper->net = net;
     stepper->device = bs_device_retain(device);
     stepper->updates = 0;
+    stepper->left_out = bs_network_handle(net)->left_out;
     for (int i = 0; i < n; i++) {
         stepper->block[i] = block[i];
         stepper->state[i] = parameters;
@@ -141,13 +143,25 @@ bs_device *bs_stepper_device(const bs_stepper *stepper)
     return stepper->device;
 }
 
-int64_t bs_stepper_updates(const bs_stepper *stepper)
+/* Updates that have turned out to be wrong do not count. */
+static void take_back(bs_stepper *stepper)
 {
+    if (!stepper->net || bs_network_device(stepper->net) != stepper->device)
+        return;
+    const bs_handler *h = bs_network_handle(stepper->net);
+    stepper->updates -= h->left_out - stepper->left_out;
+    stepper->left_out = h->left_out;
+}
+
+int64_t bs_stepper_updates(bs_stepper *stepper)
+{
+    take_back(stepper);
     return stepper->updates;
 }
 
 void bs_stepper_set_updates(bs_stepper *stepper, int64_t updates)
 {
+    take_back(stepper);
     stepper->updates = updates;
 }
 
@@ -186,13 +200,24 @@ static bs_status update(bs_stepper *stepper, const bs_vectors *v, bs_error *err)
     return BS_OK;
 }
 
+/* After a failure of its own, what was wrong with the data of this update is no news. What was
+ * wrong with the one before, or is `untold` since then, is told by the next call. */
+static void fail_update(bs_stepper *stepper, int was_wrong, bs_error untold)
+{
+    bs_network_failure(stepper->net, was_wrong ? &untold : NULL);
+    bs_network_finish(stepper->net, NULL);
+    bs_network_keep_failure(stepper->net, &untold);
+    /* this update was not counted */
+    stepper->left_out = bs_network_handle(stepper->net)->left_out - was_wrong;
+}
+
 bs_status bs_stepper_run(bs_stepper *stepper, bs_error *err)
 {
     bs_array parameters, gradients;
     const bs_vectors v = {.parameters = &parameters,
                           .gradients = &gradients,
                           .state = stepper->state,
-                          .updates = stepper->updates,
+                          .updates = bs_stepper_updates(stepper),
                           .network = stepper->net};
     if (!stepper->net)
         return bs_fail(err, BS_STATE, "%sStepper: start(net) must come before run()",
@@ -203,16 +228,22 @@ bs_status bs_stepper_run(bs_stepper *stepper, bs_error *err)
                        stepper->type->name);
     BS_TRY(bs_network_array(stepper->net, BS_LEAF_PARAMETERS, &parameters, NULL, err));
     BS_TRY(bs_network_array(stepper->net, BS_LEAF_GRADIENTS, &gradients, NULL, err));
+    bs_error untold = {0};
+    bs_network_failure(stepper->net, &untold);
     bs_handler *h = bs_network_handle(stepper->net);
     bs_handler_begin_step(h);
-    bs_status status = update(stepper, &v, err);
-    if (status != BS_OK)
+    const bs_status status = update(stepper, &v, err);
+    if (status != BS_OK) {
         bs_handler_flush(h); /* no update like others */
+        bs_network_failure(stepper->net, err);
+    }
     bs_handler_end_step(h);
-    if (status == BS_OK)
-        status = bs_network_failure(stepper->net, err);
-    else
-        bs_network_finish(stepper->net, err); /* what was wrong with its data is no news later */
-    stepper->updates += status == BS_OK;
-    return status;
+    const int was_wrong = h->left_out != stepper->left_out; /* the update before */
+    if (status != BS_OK) {
+        fail_update(stepper, was_wrong, untold);
+        return status;
+    }
+    stepper->updates += h->error.code == BS_OK || was_wrong;
+    bs_network_keep_failure(stepper->net, &untold);
+    return bs_network_failure(stepper->net, err);
 }

@@ -71,13 +71,13 @@ int bs_stepper_state(const bs_stepper *stepper, int i, bs_array *out, bs_block *
 bs_device *bs_stepper_device(const bs_stepper *stepper);
 
 /* The count of updates since start, which may be set to go on where another stepper has stopped. */
-int64_t bs_stepper_updates(const bs_stepper *stepper);
+int64_t bs_stepper_updates(bs_stepper *stepper);
 void bs_stepper_set_updates(bs_stepper *stepper, int64_t updates);
 
 /* One update: before, forward, backward, after. A device that works while the host goes on may not
  * be done with it yet. Where its data was wrong it changes no parameter, and the next call that
  * waits for the device fails: the next run, which is made all the same, or a function of the
- * network. Then this update does not count, unless it was another call than run that told.
+ * network. Then it does not count any more.
  * BS_STATE before start, or when the network has changed its handler since. */
 bs_status bs_stepper_run(bs_stepper *stepper, bs_error *err);
 

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { DRIVER_VERSION = 13000, N_DEVICES = 2 };
 
@@ -54,6 +55,8 @@ static int initialise(void)
     static const char *const names[] = {"ascending", "descending", "random"};
     const char *order = getenv("BRAINSTORM_DOUBLE_ORDER");
     int k = 0;
+    if (initialised && initialised != getpid())
+        return report(NOT_INITIALIZED, "this process was forked after cuInit");
     if (!plugged)
         return report(NO_DEVICE, "no CUDA-capable device is detected");
     if (order && !initialised) {
@@ -63,7 +66,7 @@ static int initialise(void)
             return report(INVALID_VALUE, "BRAINSTORM_DOUBLE_ORDER is '%s'", order);
         double_set_order(k);
     }
-    initialised = 1;
+    initialised = getpid();
     return 0;
 }
 

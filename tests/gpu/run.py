@@ -22,8 +22,8 @@ from brainstorm.handlers import PyCudaHandler
 
 HERE = Path(__file__).resolve().parent
 BENCHMARKS = HERE.parents[1] / 'benchmarks'
-SUITE = ['test_gpu_array.py', 'test_cuda_operations.py', 'test_cuda_layers.py',
-         'test_cuda_training.py']
+SUITE = ['test_gpu_array.py', 'test_cuda_operations.py', 'test_cuda_convolution.py',
+         'test_cuda_layers.py', 'test_cuda_training.py', 'test_cuda_uploads.py']
 SANITIZERS = {
     # tool: its options. Races and barriers of NVIDIA's own kernels are not ours to mend; memory
     # that they read and write is our business. Calls that fail, of which NVIDIA's libraries make

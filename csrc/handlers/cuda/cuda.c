@@ -47,7 +47,7 @@ static bs_status open_blas(bs_cuda *cuda, int tf32, bs_error *err)
 static bs_status open_device(bs_cuda *cuda, const bs_device_options *options, bs_error *err)
 {
     int n;
-    BS_TRY(BS_CUDA_CALL(cuda, err, cuInit, 0));
+    BS_TRY(bs_cuda_driver_init(cuda->driver, err));
     BS_TRY(BS_CUDA_CALL(cuda, err, cuDeviceGetCount, &n));
     if (options->number < 0 || options->number >= n)
         return bs_fail(err, BS_VALUE, "device is %d, but this machine has %d GPU%s",
@@ -187,7 +187,7 @@ static const char *info(const char *key)
     size_t used = 0;
     int n = 0;
     if (strcmp(key, "devices") != 0 || bs_cuda_driver_load(&driver, NULL) != BS_OK ||
-        driver->cuInit(0) != 0 || driver->cuDeviceGetCount(&n) != 0)
+        bs_cuda_driver_init(driver, NULL) != BS_OK || driver->cuDeviceGetCount(&n) != 0)
         return NULL;
     names[0] = 0;
     for (int i = 0; i < n && used < sizeof names; i++)

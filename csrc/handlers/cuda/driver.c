@@ -3,12 +3,15 @@
 
 #include <dlfcn.h>
 #include <pthread.h>
+#include <sys/types.h>
+#include <unistd.h>
 
 #include "base/host.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static bs_cuda_driver loaded; /* complete where is_loaded */
 static int is_loaded;
+static pid_t process; /* that has initialised it; 0: none */
 
 static bs_status open_library(void **out, const char *name, bs_error *err)
 {
@@ -70,4 +73,22 @@ bs_status bs_cuda_driver_load(const bs_cuda_driver **out, bs_error *err)
     is_loaded = 1;
     pthread_mutex_unlock(&lock);
     return BS_OK;
+}
+
+bs_status bs_cuda_driver_init(const bs_cuda_driver *driver, bs_error *err)
+{
+    const char *text = NULL;
+    pthread_mutex_lock(&lock);
+    const int is_forked = process && process != getpid(), code = is_forked ? 0 : driver->cuInit(0);
+    if (code == 0 && !is_forked)
+        process = getpid();
+    pthread_mutex_unlock(&lock);
+    if (is_forked)
+        return bs_fail(err, BS_DEVICE,
+                       "a GPU cannot be used in a process that was forked after CUDA had been "
+                       "initialised; multiprocessing starts others by 'spawn'");
+    if (code == 0)
+        return BS_OK;
+    driver->cuGetErrorString(code, &text);
+    return bs_fail(err, BS_DEVICE, "cuInit failed: %s (%d)", text ? text : "error", code);
 }

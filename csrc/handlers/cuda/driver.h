@@ -163,5 +163,7 @@ typedef struct bs_cuda_driver {
 /* The functions of all libraries, which are opened once in a process and never closed. BS_DEVICE:
  * what is missing and how to install it; cuDNN may be missing. */
 bs_status bs_cuda_driver_load(const bs_cuda_driver **out, bs_error *err);
+/* cuInit. BS_DEVICE also where it was called before a fork, which CUDA does not survive. */
+bs_status bs_cuda_driver_init(const bs_cuda_driver *driver, bs_error *err);
 
 #endif

@@ -14,6 +14,8 @@ void bs_cuda_close_handle(bs_handler *h)
     bs_cuda_handle *handle = h->impl;
     if (!handle)
         return;
+    if (bs_cuda_enter_to_release(cuda))
+        cuda->driver->cuStreamSynchronize(cuda->stream); /* an update may be on its way */
     bs_cuda_close_steps(cuda, handle->steps);
     bs_cuda_close_reports(cuda, handle->reports);
     bs_cuda_close_uploads(cuda, handle->uploads);

@@ -38,20 +38,11 @@ static int module_of(bs_cuda_kernel kernel)
 
 /* ---- the architecture ---- */
 
-/* The newest of a list that a device runs: as machine code those of its generation; as PTX, which
- * its driver compiles, all that are not newer. 0: none. */
-static int newest(int n, const int *known, int major, int minor, int as_ptx)
-{
-    int best = 0;
-    for (int i = 0; i < n; i++)
-        if (known[i] <= 10 * major + minor && (as_ptx || known[i] / 10 == major) && known[i] > best)
-            best = known[i];
-    return best;
-}
-
+/* The device itself, or what is next before it, which it gets as PTX: machine code for others of
+ * its generation might be that of GPUs without a card of their own. */
 bs_status bs_cuda_choose_architecture(bs_cuda *cuda, bs_error *err)
 {
-    int major, minor, n, known[128];
+    int major, minor, n, known[128], best = 0;
     BS_TRY(BS_CUDA_CALL(cuda, err, cuDeviceGetAttribute, &major, BS_CU_CAPABILITY_MAJOR,
                         cuda->device));
     BS_TRY(BS_CUDA_CALL(cuda, err, cuDeviceGetAttribute, &minor, BS_CU_CAPABILITY_MINOR,
@@ -60,12 +51,12 @@ bs_status bs_cuda_choose_architecture(bs_cuda *cuda, bs_error *err)
     if (n > (int)(sizeof known / sizeof known[0]))
         return bs_fail(err, BS_DEVICE, "NVRTC knows %d architectures, too many", n);
     BS_TRY(BS_CUDA_CALL(cuda, err, nvrtcGetSupportedArchs, known));
-    cuda->architecture = newest(n, known, major, minor, 0);
-    if (cuda->architecture)
-        return BS_OK;
-    cuda->gets_ptx = 1;
-    cuda->architecture = newest(n, known, major, minor, 1);
-    return cuda->architecture
+    for (int i = 0; i < n; i++)
+        if (known[i] <= 10 * major + minor && known[i] > best)
+            best = known[i];
+    cuda->architecture = best;
+    cuda->gets_ptx = best != 10 * major + minor;
+    return best
                ? BS_OK
                : bs_fail(err, BS_DEVICE,
                          "this GPU has compute capability %d.%d, for which the NVRTC here does not "

@@ -111,6 +111,7 @@ static void tell(bs_handler *h, const bs_cuda_reports *own)
     const long long row = (long long)(key & UINT32_MAX);
     const char *when = own->is_of_step ? ", in the update before" : "";
     bs_error err = {0};
+    h->left_out += own->is_of_step;
     switch (t->claim) {
     case BS_CUDA_IDS:
         bs_fail(&err, BS_INDEX, "%s: id %.9g in row %lld is out of range [0, %lld)%s", t->text,

@@ -6,7 +6,10 @@
  * for a slot, which two minibatches later has long been done. */
 #include "handlers/cuda/cuda.h"
 
-enum { SLOTS = 4 }; /* two minibatches of data and targets; with more arrays the host may wait */
+enum {
+    SLOTS = 4,      /* two minibatches of data and targets; with more arrays the host may wait */
+    MOST = 64 << 20 /* bytes: more is no minibatch, and not worth its memory on both sides */
+};
 
 typedef struct slot {
     size_t bytes;
@@ -93,11 +96,12 @@ static bs_cuda_uploads *uploads_of(bs_handler *h)
 
 void *bs_cuda_stage(bs_handler *h, size_t bytes)
 {
-    bs_cuda_uploads *own = uploads_of(h);
+    bs_cuda_uploads *own = bytes <= MOST ? uploads_of(h) : NULL;
     slot *s = own ? &own->slot[own->next] : NULL;
     if (s && prepare_slot(bs_cuda_of(h), own->stream, s, bytes, &h->error) == BS_OK)
         return s->host;
-    bs_error_prefix(&h->error, "uploading %zu bytes", bytes);
+    if (h->error.code == BS_NO_MEMORY)
+        h->error.code = BS_OK;
     return NULL;
 }
 
