@@ -887,6 +887,16 @@ def test_memory_of_another_gpu_is_refused(two):
             net.provide_external_data({'default': described(a, shape=(1, 2, 3))}, all_inputs=False)
 
 
+@pytest.mark.parametrize('wrap', [lambda handler: handler, DebugHandler])
+def test_memory_of_others_as_data_of_a_network(handler, wrap):
+    a = handler.create_from_numpy(numbers(1, 2, 3))
+    net = bs.tools.create_net_from_spec('regression', 3, 2, 'F4')
+    net.set_handler(wrap(handler))
+    net.provide_external_data({'default': described(a), 'targets': np.zeros((1, 2, 2))})
+    gc.collect()
+    same(a, net.get('Input.outputs.default'))
+
+
 def test_pinned_memory_of_the_host_is_refused(double, handler):
     at = ctypes.c_void_p()
     double.cuMemHostAlloc(ctypes.byref(at), ctypes.c_size_t(24), 0)

@@ -132,8 +132,8 @@ struct bs_device {
     void (*end_step)(bs_handler *h);
     void (*flush)(bs_handler *h);
     void (*close_handle)(bs_handler *h);
-    /* Waits for the work that others have put on a stream of theirs. For devices with memory of
-     * their own. */
+    /* Waits for the work that others have put on a stream of theirs, or for that of all handles
+     * (NULL). For devices with memory of their own. */
     bs_status (*wait_for_stream)(bs_device *device, void *stream, bs_error *err);
     /* For devices with memory of their own: to write an array without waiting for the work of
      * before. `stage` gives memory of the host for so many bytes (> 0), or NULL where there is

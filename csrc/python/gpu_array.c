@@ -142,7 +142,7 @@ static void dealloc(PyObject *self)
     gpu_array *a = (gpu_array *)self;
     PyTypeObject *type = Py_TYPE(self);
     if (a->owner) /* who may free the memory that our work is reading */
-        a->device->wait_for_stream(a->device, NULL, NULL);
+        bs_gpu_array_finish(a, NULL);
     bs_block_release(a->block);
     bs_device_release(a->device);
     Py_XDECREF(a->owner);

@@ -75,7 +75,9 @@ enum { DL_CUDA = 2 }; /* the kind of device, in DLPack */
 /* To be called before others learn where the memory is: when it is freed, their work is waited for.
  */
 void bs_gpu_array_show(const gpu_array *a);
-/* Waits until what was asked of the array's device is done: 0, or -1 and an exception. */
+/* Waits until what was asked of the array's device is done. Needs no GIL. */
+bs_status bs_gpu_array_finish(const gpu_array *a, bs_error *err);
+/* The same without the GIL: 0, or -1 and an exception. */
 int bs_gpu_array_wait(const gpu_array *a);
 /* Whether an array of another library lies on a GPU, as it says: 1 or 0, -1 and an exception. */
 int bs_lies_on_gpu(PyObject *value);

@@ -9,15 +9,18 @@
 
 enum { DEFAULT_STREAM = 1, DEFAULT_STREAM_OF_THREAD = 2 };
 
+bs_status bs_gpu_array_finish(const gpu_array *a, bs_error *err)
+{
+    bs_device *memory = a->device->memory;
+    return memory->wait_for_stream(memory, NULL, err);
+}
+
 int bs_gpu_array_wait(const gpu_array *a)
 {
-    const bs_array one = bs_array_packed(a->data, a->dtype, 0, NULL);
-    double number; /* to read it waits for all that was asked before */
-    bs_status status = BS_OK;
+    bs_status status;
     bs_error err = {0};
     Py_BEGIN_ALLOW_THREADS
-    if (bs_gpu_array_size(a) > 0)
-        status = a->device->read(a->device, &one, &number, &err);
+    status = bs_gpu_array_finish(a, &err);
     Py_END_ALLOW_THREADS
     return status == BS_OK ? 0 : (bs_raise(&err), -1);
 }

@@ -209,10 +209,11 @@ void bs_cuda_elementwise(bs_handler *h, bs_cuda_kernel kernel, unsigned outputs,
 
 /* ---- reports (reports.c) ---- */
 
-typedef enum bs_cuda_claim {                 /* about the data of a call, which its kernel checks */
-                             BS_CUDA_IDS,    /* the ids of all rows are below n */
-                             BS_CUDA_ARGMAX, /* those of all images are in their windows */
-                             BS_CUDA_FINITE
+/* What a kernel checks about the data of a call. */
+typedef enum bs_cuda_claim {
+    BS_CUDA_IDS,    /* the ids of all rows are below n */
+    BS_CUDA_ARGMAX, /* those of all images are in their windows */
+    BS_CUDA_FINITE
 } bs_cuda_claim;
 
 /* Lets a launch report wrong rows under a ticket of its own. `text` is the operation, or of
