@@ -121,20 +121,23 @@ typedef struct adding {
 static void add_panel(const adding *a, int64_t n, int64_t i, int64_t panel, real *copy)
 {
     const conv_back *c = a->c;
-    const tile_loop loop = {.segments = 1, .length = c->d_out.c, .a_step = 1, .b_step = NR};
-    const real *weights = a->weights + (i * a->panels + panel) * c->d_out.c * NR;
-    const int64_t pixels = c->d_out.h * c->d_out.w, cols = min64(NR, a->span - panel * NR);
+    tile_job t = {.length = c->d_out.c,
+                  .a_step = 1,
+                  .panel = a->weights + (i * a->panels + panel) * c->d_out.c * NR,
+                  .cols = min64(NR, a->span - panel * NR),
+                  .add = 1};
+    const int64_t pixels = c->d_out.h * c->d_out.w;
     int64_t row = 0, col = 0;
     for (int64_t pixel = 0; pixel < pixels; pixel += MR) {
-        tile_rows rows = {.n = (int)min64(MR, pixels - pixel)};
-        for (int r = 0; r < rows.n; r++) {
-            rows.a[r] = pixel_at(&c->d_out, n, row, col);
-            rows.out[r] = copy + (row * c->stride_rows + i) * c->line +
-                          col * c->stride_cols * c->in.c + panel * NR;
+        t.n_rows = (int)min64(MR, pixels - pixel);
+        for (int r = 0; r < t.n_rows; r++) {
+            t.a[r] = pixel_at(&c->d_out, n, row, col);
+            t.out[r] = copy + (row * c->stride_rows + i) * c->line +
+                       col * c->stride_cols * c->in.c + panel * NR;
             if (++col == c->d_out.w)
                 col = 0, row++;
         }
-        K(tile)(&loop, &rows, weights, cols, NULL, 1);
+        K(tile)(&t);
     }
 }
 

@@ -86,20 +86,14 @@ static left pack_left(const product *p, const piece *q, int64_t k, int64_t depth
     return (left){.data = to, .row = 1, .step = MR, .tile = MR * depth};
 }
 
-/* One panel of columns, and all rows of the piece. */
-static void piece_panel(const left *a, const piece *q, const real *panel, int64_t j, int64_t depth,
-                        int add)
+/* Columns [j, j + NR) of op(b), packed next. If a is turned, sums are short and b is small. */
+static ahead next_panel(const product *p, const piece *q, int64_t k, int64_t depth, int64_t j)
 {
-    const tile_loop loop = {.segments = 1, .length = depth, .a_step = a->step, .b_step = NR};
     const int64_t cols = min64(NR, q->n - j);
-    for (int64_t i = 0; i < q->m; i += MR) {
-        tile_rows rows = {.n = (int)min64(MR, q->m - i)};
-        for (int r = 0; r < rows.n; r++) {
-            rows.a[r] = a->data + i / MR * a->tile + r * a->row;
-            rows.out[r] = q->out + (i + r) * q->out_pitch + j;
-        }
-        K(tile)(&loop, &rows, panel, cols, NULL, add);
-    }
+    if (p->transa || cols <= 0)
+        return (ahead){.at = NULL};
+    return p->transb ? ahead_of(b_at(p, k, q->j + j), p->b_pitch, cols, depth)
+                     : ahead_of(b_at(p, k, q->j + j), p->b_pitch, depth, cols);
 }
 
 static void piece_by_tiles(const product *p, const piece *q, real *scratch)
@@ -110,10 +104,23 @@ static void piece_by_tiles(const product *p, const piece *q, real *scratch)
         const int64_t depth = min64(step, q->k + q->depth - k);
         const left a = pack_left(p, q, k, depth, turned);
         for (int64_t j = 0; j < q->n; j += NR) {
+            tile_job t = {.length = depth,
+                          .a_step = a.step,
+                          .panel = panel,
+                          .cols = min64(NR, q->n - j),
+                          .add = q->add || k > q->k,
+                          .ahead = next_panel(p, q, k, depth, j + NR)};
             K(pack_panel)
-            (panel, b_at(p, k, q->j + j), depth, min64(NR, q->n - j), p->transb ? 1 : p->b_pitch,
+            (panel, b_at(p, k, q->j + j), depth, t.cols, p->transb ? 1 : p->b_pitch,
              p->transb ? p->b_pitch : 1);
-            piece_panel(&a, q, panel, j, depth, q->add || k > q->k);
+            for (int64_t i = 0; i < q->m; i += MR) {
+                t.n_rows = (int)min64(MR, q->m - i);
+                for (int r = 0; r < t.n_rows; r++) {
+                    t.a[r] = a.data + i / MR * a.tile + r * a.row;
+                    t.out[r] = q->out + (i + r) * q->out_pitch + j;
+                }
+                K(tile)(&t);
+            }
         }
     }
 }

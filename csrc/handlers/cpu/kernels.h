@@ -98,10 +98,9 @@ void K(finish_row)(const product *p, real *out, int64_t j, int64_t n);
 
 /* ---- the register tile (tile_tmpl.c) ---- */
 
-/* MR x NR elements of a product are kept in registers: out[i][j] = start + sum over s, k of
- * a[i][..] b[..][j], s < segments, k < length, in this order. a moves by a_step with k and by
- * a_jump with s (from the start of a segment to the next), b likewise. NR columns of b are read,
- * `cols` are written, of rows out[0 .. rows). */
+/* MR x NR elements of a product are kept in registers: out[i][j] (+)= sum over k < length of
+ * a[i][k a_step] panel[k][j], in the order of k, wherever in the tile the element lies. NR columns
+ * of the panel are read, `cols` of out are written. */
 #if BS_REAL_BITS == 32 && defined(__AVX512F__)
 enum { MR = 8, NR = 32 };
 #elif defined(__AVX512F__)
@@ -114,20 +113,34 @@ enum { MR = 8, NR = 2 * VEC_BYTES / sizeof(real) };
 enum { MR = 4, NR = 2 * VEC_BYTES / sizeof(real) };
 #endif
 
-typedef struct tile_loop {
-    int64_t segments, length;
-    int64_t a_step, a_jump, b_step, b_jump;
-} tile_loop;
+/* A matrix that is wanted soon, which tiles bring into the second cache while they compute: AHEAD
+ * elements every fourth k, down its rows, then the next strip of AHEAD columns. */
+enum { AHEAD = 128 / sizeof(real) };
 
-typedef struct tile_rows {
+typedef struct ahead {
+    const real *at;      /* NULL or behind the last strip: nothing */
+    int64_t pitch, rows; /* of the matrix */
+    int64_t row, strips; /* what is left: rows of this strip, strips */
+} ahead;
+
+static inline ahead ahead_of(const real *matrix, int64_t pitch, int64_t rows, int64_t cols)
+{
+    return (ahead){
+        .at = matrix, .pitch = pitch, .rows = rows, .row = rows, .strips = div_up(cols, AHEAD)};
+}
+
+typedef struct tile_job {
+    int64_t length, a_step;
+    const real *panel; /* length x NR */
+    int64_t cols;
+    int add;    /* to what out holds */
+    int n_rows; /* in use */
     const real *a[MR];
     real *out[MR];
-    int n; /* rows in use */
-} tile_rows;
+    ahead ahead; /* goes on from tile to tile */
+} tile_job;
 
-/* start: NULL for 0, or a row of NR numbers; add: what out holds is the start. */
-void K(tile)(const tile_loop *loop, const tile_rows *rows, const real *b, int64_t cols,
-             const real *start, int add);
+void K(tile)(tile_job *job);
 
 /* Copies k rows of cols (<= NR) columns of op(b) into a panel of k x NR, zero behind the edge. */
 void K(pack_panel)(real *panel, const real *b, int64_t k, int64_t cols, int64_t row_step,

@@ -160,30 +160,23 @@ static int is_small(const steps *s)
     return GATES * s->n * s->n <= SMALL_R;
 }
 
-/* Asks for part `part` of `parts` of a panel. Panels lie in the order in which they are used, and
- * are too large for the second cache: the one behind is fetched while this one is at work. */
-static void prefetch_panel(const steps *s, const real *panel, int64_t part, int64_t parts)
-{
-    const int64_t line = BS_ALIGNMENT / sizeof(real), count = panel_size(s->n) / line;
-    for (int64_t i = count * part / parts; i < count * (part + 1) / parts; i++)
-        __builtin_prefetch(panel + i * line, 0, 2);
-}
-
-/* out[row, start ..] += a[row, from ..] * panel, for sequences [first, end). */
+/* out[row, start ..] += a[row, from ..] * panel, for sequences [first, end). Panels lie in the
+ * order in which they are used. Where they do not stay in the second cache, the next one is brought
+ * there meanwhile. */
 static void add_product(const steps *s, const lines *a, int64_t from, const real *panel,
                         const lines *out, int64_t start, int64_t cols, int64_t first, int64_t end)
 {
-    const tile_loop loop = {.segments = 1, .length = s->n, .a_step = 1, .b_step = NR};
+    const int64_t size = panel_size(s->n);
+    tile_job t = {.length = s->n, .a_step = 1, .panel = panel, .cols = cols, .add = 1};
+    if (!is_small(s))
+        t.ahead = ahead_of(panel + size, AHEAD, size / AHEAD, AHEAD);
     for (int64_t row = first; row < end; row += MR) {
-        tile_rows rows = {.n = (int)min64(MR, end - row)};
-        for (int i = 0; i < rows.n; i++) {
-            rows.a[i] = line_at(a, row + i) + from;
-            rows.out[i] = line_at(out, row + i) + start;
+        t.n_rows = (int)min64(MR, end - row);
+        for (int i = 0; i < t.n_rows; i++) {
+            t.a[i] = line_at(a, row + i) + from;
+            t.out[i] = line_at(out, row + i) + start;
         }
-        if (!is_small(s))
-            prefetch_panel(s, panel + panel_size(s->n), (row - first) / MR,
-                           div_up(end - first, MR));
-        K(tile)(&loop, &rows, panel, cols, NULL, 1);
+        K(tile)(&t);
     }
 }
 

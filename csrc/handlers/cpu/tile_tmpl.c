@@ -1,6 +1,5 @@
-/* tile_tmpl.c - the register tile: MR x NR elements of a product whose sums stay in
- * registers, the core of all own products and convolutions. Each element is a sum in the order of
- * segments and k, wherever in the tile it lies. */
+/* tile_tmpl.c - the register tile: MR x NR elements of a product whose sums stay in registers, the
+ * core of all own products, and the panels it reads. */
 #include <string.h>
 
 #include "handlers/cpu/kernels.h"
@@ -28,53 +27,76 @@ BS_INLINE void store_row(real *out, vec sum_0, vec sum_1, int64_t cols, int add)
         *to = sum_0, *to_1 = sum_1;
 }
 
-/* `rows` is a literal in every call, so all loops over it unroll and c becomes registers. */
-BS_INLINE void sum_tile(const int rows, const tile_loop *loop, const tile_rows *r, const real *b,
-                        int64_t cols, const real *start, int add)
+/* What element k of the panel's rows adds. */
+BS_INLINE void add_term(const int rows, const real *const a[], int64_t a_at, const real *b,
+                        vec c[][2])
 {
-    const vec zero = {0}, start_0 = start ? *(const vec *)start : zero,
-              start_1 = start ? *(const vec *)(start + VEC) : zero;
-    const real *a[MR];
+    const vec b0 = *(const vec *)b, b1 = *(const vec *)(b + VEC);
+    BS_UNROLL
+    for (int i = 0; i < rows; i++) {
+        c[i][0] += a[i][a_at] * b0;
+        c[i][1] += a[i][a_at] * b1;
+    }
+}
+
+/* The end of each half: where a row begins inside a line, its first line came with the chunk
+ * before. */
+BS_INLINE void bring_chunk(ahead *x)
+{
+    __builtin_prefetch(x->at + AHEAD / 2 - 1, 0, 2);
+    __builtin_prefetch(x->at + AHEAD - 1, 0, 2);
+    x->at += x->pitch;
+    if (--x->row > 0)
+        return;
+    x->at += AHEAD - x->rows * x->pitch;
+    x->row = x->rows;
+    if (--x->strips == 0)
+        x->at = NULL;
+}
+
+/* `rows` is a literal in every call, so all loops over it unroll and c becomes registers. */
+BS_INLINE void sum_tile(const int rows, tile_job *t)
+{
+    const vec zero = {0};
+    const real *a[MR], *b = t->panel;
     vec c[MR][2];
     BS_UNROLL
     for (int i = 0; i < rows; i++) {
-        a[i] = r->a[i < r->n ? i : 0]; /* rows that are not in use repeat the first one */
-        c[i][0] = start_0, c[i][1] = start_1;
+        a[i] = t->a[i < t->n_rows ? i : 0]; /* rows that are not in use repeat the first one */
+        c[i][0] = zero, c[i][1] = zero;
     }
-    const int64_t a_step = loop->a_step, b_step = loop->b_step;
-    for (int64_t s = 0; s < loop->segments; s++) {
-        const real *b_at = b + s * loop->b_jump;
-        int64_t a_at = s * loop->a_jump;
-        for (int64_t k = 0; k < loop->length; k++) {
-            const vec b0 = *(const vec *)b_at, b1 = *(const vec *)(b_at + VEC);
-            BS_UNROLL
-            for (int i = 0; i < rows; i++) {
-                c[i][0] += a[i][a_at] * b0;
-                c[i][1] += a[i][a_at] * b1;
-            }
-            a_at += a_step;
-            b_at += b_step;
-        }
+    const int64_t a_step = t->a_step, length = t->length, cols = t->cols;
+    const int n_rows = t->n_rows, add = t->add;
+    ahead next = t->ahead;
+    int64_t k = 0, a_at = 0;
+    for (; k + 4 <= length; k += 4) {
+        if (next.at)
+            bring_chunk(&next);
+        BS_UNROLL
+        for (int i = 0; i < 4; i++, a_at += a_step, b += NR)
+            add_term(rows, a, a_at, b, c);
     }
+    t->ahead = next;
+    for (; k < length; k++, a_at += a_step, b += NR)
+        add_term(rows, a, a_at, b, c);
     BS_UNROLL
     for (int i = 0; i < rows; i++)
-        if (i < r->n)
-            store_row(r->out[i], c[i][0], c[i][1], cols, add);
+        if (i < n_rows)
+            store_row(t->out[i], c[i][0], c[i][1], cols, add);
 }
 
-void K(tile)(const tile_loop *loop, const tile_rows *rows, const real *b, int64_t cols,
-             const real *start, int add)
+void K(tile)(tile_job *job)
 {
-    for (int i = 0; i < rows->n; i++) { /* wanted when all is summed up, and often far away */
-        __builtin_prefetch(rows->out[i], 1, 3);
-        __builtin_prefetch(rows->out[i] + cols - 1, 1, 3);
+    for (int i = 0; i < job->n_rows; i++) { /* wanted when all is summed up, and often far away */
+        __builtin_prefetch(job->out[i], 1, 3);
+        __builtin_prefetch(job->out[i] + job->cols - 1, 1, 3);
     }
-    if (rows->n > MR / 2)
-        sum_tile(MR, loop, rows, b, cols, start, add);
-    else if (rows->n > 1)
-        sum_tile(MR / 2, loop, rows, b, cols, start, add);
+    if (job->n_rows > MR / 2)
+        sum_tile(MR, job);
+    else if (job->n_rows > 1)
+        sum_tile(MR / 2, job);
     else
-        sum_tile(1, loop, rows, b, cols, start, add);
+        sum_tile(1, job);
 }
 
 /* ---- panels ---- */
