@@ -66,7 +66,7 @@ def update(work, variant):
     net = network(work, variant)
     stepper = bs.training.MomentumStepper(LEARNING_RATE, MOMENTUM, scale_learning_rate=False)
     stepper.start(net)
-    net._core.skip_input_deltas = True  # as a Trainer does, if no hook reads them
+    net._core.is_lean = True  # as a Trainer does, if no hook reads them
 
     def run(x, targets):
         net.provide_external_data({'default': x, 'targets': targets})

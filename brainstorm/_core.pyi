@@ -307,7 +307,7 @@ class Network:
     def leaf(self, index: int) -> np.ndarray:
         """The live array. Backward memory is made at the first touch.
 
-        RuntimeError for deltas that the last backward pass left out (skip_input_deltas).
+        RuntimeError for deltas that the last backward pass left out (is_lean).
         """
 
     @property
@@ -324,7 +324,7 @@ class Network:
         """Parameters and gradients move along; the other buffers are zero afterwards."""
 
     stream: RandomStream  # what random operations of a pass draw from
-    skip_input_deltas: bool  # backward may leave out deltas into the Input layer
+    is_lean: bool  # backward passes leave out deltas that no gradient depends on
     gradient_hook: Optional[Callable[[], None]]  # ends every backward pass, also in Stepper.run
     def provide_external_data(self, data: Mapping[str, Any], all_inputs: bool = True) -> None: ...
     def forward_pass(

@@ -392,13 +392,13 @@ def test_every_layer_gives_the_same_bits(case, dtype, beside, lean):
     plain, debug = (Bench(case, dtype, beside=beside) for _ in range(2))
     on_debug(debug.net)
     for bench in (plain, debug):
-        bench.net._core.skip_input_deltas = lean
+        bench.net._core.is_lean = lean
     for size in ((1, 1), (3, 4), (1, 3), (4, 1)):
         for training in (True, False):
             for bench in (plain, debug):
                 bench.loss(bench.data(*size), training)
                 bench.net.backward_pass()
-                bench.net._core.skip_input_deltas = lean
+                bench.net._core.is_lean = lean
             for path in ('parameters', 'gradients', *forward_paths(plain.net)):
                 assert bits(debug.net.get(path)) == bits(plain.net.get(path)), path
 
@@ -419,7 +419,7 @@ def test_layers_read_nothing_that_nobody_wrote(case):
                 if (layer, kind) != ('Input', 'outputs'):
                     leaf[...] = np.nan
     bench.run(bench.data(2, 3))
-    bench.net._core.skip_input_deltas = True
+    bench.net._core.is_lean = True
     for leaf in bench.net.buffer.Input.output_deltas.values():
         leaf[...] = np.nan
     bench.net.backward_pass()
@@ -441,7 +441,7 @@ def test_both_ports_of_a_layer_may_read_the_same(first, lean):
         for _ in range(2):
             net.provide_external_data({'default': random_batch((3,))['default']})
             net.forward_pass()
-            net._core.skip_input_deltas = lean
+            net._core.is_lean = lean
             net.backward_pass()
         deltas = [] if lean else [bits(net.get('Input.output_deltas.default'))]
         results.append([bits(net.get('gradients')), *deltas])

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+from functools import partial
 
 import numpy as np
 import pytest
@@ -330,7 +331,7 @@ def test_the_engine_works_on_after_fork():
                                        if not name.startswith('__')])
 def test_a_network_without_init_is_an_error_and_no_crash(attribute):
     net = _core.Network.__new__(_core.Network)
-    if attribute in ('skip_input_deltas', 'gradient_hook'):
+    if attribute in ('is_lean', 'gradient_hook'):
         with pytest.raises(RuntimeError, match='not built'):
             setattr(net, attribute, None)
         return
@@ -349,23 +350,59 @@ def test_a_stepper_without_init_is_an_error_and_no_crash():
 
 # ---- deltas that nobody asked for ----
 
-def test_deltas_into_the_input_layer_may_be_left_out_and_are_never_stale():
-    net = mlp()
+class _PassOnLayerImpl(Layer):
+    def setup(self, kwargs, in_shapes):
+        return in_shapes, {}, {}
+
+    def forward_pass(self, buffers, training_pass=True):
+        self.handler.copy_to(buffers.inputs.default, buffers.outputs.default)
+
+    def backward_pass(self, buffers):
+        self.handler.add_tt(buffers.output_deltas.default, buffers.input_deltas.default,
+                            buffers.input_deltas.default)
+
+
+LEAN = {
+    'parameters': ([], ['Input.output_deltas.default', 'H.input_deltas.default'],
+                   ['H.output_deltas.default']),
+    'no parameters': ([layers.Dropout, layers.Elementwise],
+                      ['Input.output_deltas.default', 'Dropout.input_deltas.default',
+                       'Dropout.output_deltas.default', 'Elementwise.input_deltas.default',
+                       'Elementwise.output_deltas.default', 'H.input_deltas.default'],
+                      ['H.output_deltas.default']),
+    'parameters before it': ([layers.BatchNorm, layers.Dropout],
+                             ['Input.output_deltas.default', 'BatchNorm.input_deltas.default'],
+                             ['Dropout.input_deltas.default', 'H.input_deltas.default']),
+    'in Python': ([partial(ConstructionWrapper.create, _PassOnLayerImpl, name='P')],
+                  ['Input.output_deltas.default', 'P.input_deltas.default'],
+                  ['P.output_deltas.default', 'H.input_deltas.default']),
+}
+
+
+@pytest.mark.parametrize('before, left_out, computed', LEAN.values(), ids=LEAN.keys())
+def test_deltas_that_no_gradient_depends_on_may_be_left_out_and_are_never_stale(
+        before, left_out, computed):
+    net = classifier(*[make() for make in before],
+                     layers.FullyConnected(5, activation='tanh', name='H'))
+    net.initialize(bs.Gaussian(0.5), seed=1)
+    if 'BatchNorm' in net.layers:
+        net.buffer.BatchNorm.parameters.sigma = 1
     net.provide_external_data(random_batch())
     net.forward_pass(training_pass=True)
     net.backward_pass()
-    whole = net.get('Input.output_deltas.default')
-    gradients = net.get('gradients')
-    net._core.skip_input_deltas = True
+    whole = {path: net.get(path) for path in (*left_out, *computed, 'gradients')}
+    net._core.is_lean = True
     net.backward_pass()
-    np.testing.assert_array_equal(net.get('gradients'), gradients)
-    for path in ('Input.output_deltas.default', 'H.input_deltas.default'):
+    for path in (*computed, 'gradients'):
+        np.testing.assert_array_equal(net.get(path), whole[path])
+    for path in left_out:
         with pytest.raises(RuntimeError, match=r'left out.*net\.backward_pass\(\)'):
             net.get(path)
-    net._core.skip_input_deltas = False
+    net._core.is_lean = False
     net.backward_pass()
-    np.testing.assert_array_equal(net.get('Input.output_deltas.default'), whole)
-    assert whole.any()
+    for path in left_out:
+        np.testing.assert_array_equal(net.get(path), whole[path])
+        assert whole[path].any()
 
 
 # ---- the environment ----

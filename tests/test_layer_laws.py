@@ -296,6 +296,17 @@ def test_nothing_depends_on_what_buffers_held(case):
     np.testing.assert_array_equal(stale.net.get('parameters'), fresh.net.get('parameters'))
 
 
+@pytest.mark.parametrize('beside', [False, True], ids=['alone', 'beside'])
+@every_case
+def test_a_lean_backward_pass_gives_the_same_gradients(case, beside):
+    bench = Bench(case, beside=beside)
+    whole = bench.run(bench.data(2, 3))['gradients']
+    bench.net._core.is_lean = True
+    bench.loss(bench.data(2, 3))
+    bench.net.backward_pass()
+    np.testing.assert_array_equal(bench.net.get('gradients'), whole)
+
+
 @every_case
 def test_a_forward_pass_leaves_its_inputs_alone(case):
     bench = Bench(case)

@@ -32,4 +32,4 @@ READS_NO_DELTAS = {
     SaveBestNetwork, SaveLogs, SaveNetwork, StopAfterEpoch, StopAfterThresholdReached, StopOnNan,
     StopOnSigQuit,
 }
-"""While only such hooks are in a trainer, deltas into the Input layer are not computed."""
+"""While only such hooks are in a trainer, deltas that no gradient depends on are not computed."""

@@ -86,7 +86,7 @@ class Trainer(Describable):
         self.stepper.start(net)
         named_data_iters['training_data_iter'] = training_data_iter
         with self._started_hooks(net, named_data_iters) as hooks, \
-                _delayed_interrupt() as interrupted, self._skipped_input_deltas(net):
+                _delayed_interrupt() as interrupted, self._lean(net):
             stop = self._run_hooks(hooks, 'update', net, self.logs) \
                 or self._run_hooks(hooks, 'epoch', net, self.logs)
             while not stop and not interrupted:
@@ -164,14 +164,14 @@ class Trainer(Describable):
             _print_log(name, entry)
 
     @contextmanager
-    def _skipped_input_deltas(self, net):
-        """Leave out deltas into the Input layer if nobody could look at them."""
-        net._core.skip_input_deltas = type(self.stepper) in ENGINE_STEPPERS and all(
+    def _lean(self, net):
+        """Leave out deltas that no gradient depends on if nobody could look at them."""
+        net._core.is_lean = type(self.stepper) in ENGINE_STEPPERS and all(
             type(hook) in READS_NO_DELTAS for hook in self.hooks.values())
         try:
             yield
         finally:
-            net._core.skip_input_deltas = False
+            net._core.is_lean = False
 
 
 def _check_arguments(net, training_data_iter):

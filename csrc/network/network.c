@@ -16,8 +16,8 @@ struct bs_network {
     bs_handler handler; /* the handle that the program passes down */
     bs_error untold;    /* a failure that nobody has been told of */
     bs_stream own_stream;
-    int skip_input_deltas;
-    int input_deltas_skipped; /* by the last backward pass */
+    int is_lean;  /* backward passes are to be lean */
+    int was_lean; /* the last one */
     int has_run[2];           /* a forward pass, a backward pass */
     int is_ready;             /* a forward pass has run at the present size */
     bs_hook *gradient_hook;
@@ -128,15 +128,15 @@ bs_status bs_network_find(const bs_network *net, const char *path, int *leaf, bs
     return bs_fail(err, BS_KEY, "there is no buffer '%s'", path);
 }
 
-/* Whether a leaf shows nothing but deltas of the Input layer's outputs. */
-static int is_input_delta(const bs_network *net, const bs_leaf *leaf)
+/* Whether a leaf shows deltas of a dead end's outputs. */
+static int shows_dead_end(const bs_network *net, const bs_leaf *leaf)
 {
     if (leaf->category != BS_OUTPUT_DELTAS && leaf->category != BS_INPUT_DELTAS)
         return 0;
     for (int i = 0; i < net->layout.n_leaves; i++) {
         const bs_leaf *l = &net->layout.leaf[i];
         if (l->category == BS_OUTPUT_DELTAS && l->hub == leaf->hub &&
-            (net->wiring.layer[l->layer].type->flags & BS_IS_INPUT) &&
+            net->program.step[l->layer].is_dead_end &&
             l->column < leaf->column + bs_shape_size(&leaf->shape) &&
             leaf->column < l->column + bs_shape_size(&l->shape))
             return 1;
@@ -153,7 +153,8 @@ bs_status bs_network_array(bs_network *net, int leaf, bs_array *out, bs_block **
         BS_TRY(bs_buffers_need_backward(&net->buffers, err));
         bs_program_refresh(&net->program, &net->buffers);
     }
-    if (net->input_deltas_skipped && is_input_delta(net, l))
+    const int is_at_work = l->layer >= 0 && net->program.running == &net->program.step[l->layer];
+    if (net->was_lean && !is_at_work && shows_dead_end(net, l))
         return bs_fail(err, BS_STATE,
                        "%s.%s.%s was left out, because nobody asked for it while the trainer ran; "
                        "net.backward_pass() computes it",
@@ -205,9 +206,9 @@ void bs_network_set_stream(bs_network *net, bs_stream *stream)
     net->handler.stream = stream ? stream : &net->own_stream;
 }
 
-void bs_network_skip_input_deltas(bs_network *net, int skip)
+void bs_network_set_lean(bs_network *net, int is_lean)
 {
-    net->skip_input_deltas = skip;
+    net->is_lean = is_lean;
 }
 
 void bs_network_set_gradient_hook(bs_network *net, bs_hook *hook, void *context)
@@ -315,9 +316,9 @@ bs_status bs_network_backward(bs_network *net, bs_error *err)
         bs_program_refresh(&net->program, &net->buffers);
     }
     net->has_run[1] = 1;
-    net->input_deltas_skipped = net->skip_input_deltas;
+    net->was_lean = net->is_lean;
     const int flushed = bs_flush_subnormals(1);
-    bs_program_backward(&net->program, &net->handler, net->skip_input_deltas);
+    bs_program_backward(&net->program, &net->handler, net->is_lean);
     bs_flush_subnormals(flushed);
     BS_TRY(bs_network_finish(net, err));
     if (!net->gradient_hook)

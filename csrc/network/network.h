@@ -35,7 +35,7 @@ bs_status bs_network_find(const bs_network *net, const char *path, int *leaf, bs
 
 /* The present array of a leaf (during the pass of a layer: the one that it works on); makes the
  * backward memory if the leaf is in it. BS_STATE for deltas
- * that the last backward pass left out (bs_network_skip_input_deltas). `block` (may be NULL)
+ * that the last backward pass left out (bs_network_set_lean). `block` (may be NULL)
  * receives the memory behind it, borrowed. */
 bs_status bs_network_array(bs_network *net, int leaf, bs_array *out, bs_block **block,
                            bs_error *err);
@@ -66,9 +66,10 @@ bs_status bs_network_finish(bs_network *net, bs_error *err);
  * with key 0. */
 void bs_network_set_stream(bs_network *net, bs_stream *stream);
 
-/* Whether backward may leave out deltas into the Input layer; afterwards such a leaf cannot be read
- * until a whole backward pass has run. */
-void bs_network_skip_input_deltas(bs_network *net, int skip);
+/* Whether backward passes are lean: they leave out deltas that no gradient depends on, into the
+ * Input layer and into layers without parameters between it and the others; afterwards such a leaf
+ * cannot be read until a whole backward pass has run. */
+void bs_network_set_lean(bs_network *net, int is_lean);
 
 /* Called at the end of every backward pass; NULL: nothing. */
 typedef bs_status bs_hook(void *context, bs_error *err);

@@ -59,10 +59,10 @@ static bs_status make_marks(planner *p, bs_program_step *step, int l)
 static void zero(planner *p, bs_program_step *step, int leaf, int context_only)
 {
     const bs_leaf *l = &p->program->layout->leaf[leaf];
-    const int of_input = (p->program->wiring->layer[l->layer].type->flags & BS_IS_INPUT) &&
-                         !(step->layer->type->flags & BS_WANTS_ZEROED);
+    const int of_dead_end = l->layer >= 0 && p->program->step[l->layer].is_dead_end &&
+                            !(step->layer->type->flags & BS_WANTS_ZEROED);
     step->zeroing[step->n_zeroings++] = (bs_zeroing){
-        .leaf = leaf, .context_only = context_only, .of_input = of_input};
+        .leaf = leaf, .context_only = context_only, .of_dead_end = of_dead_end};
 }
 
 /* Whether a row of the leaf is a pixel of a wider one. */
@@ -105,13 +105,12 @@ static void plan_port(planner *p, bs_program_step *step, int l, int port)
     const bs_sources *sources = &p->program->wiring->sources[l][port];
     const int wants_zeroed = (step->layer->type->flags & BS_WANTS_ZEROED) != 0;
     const int array = port_delta_array(step->layer, port);
-    int some_written = 0, is_late = 0, all_input = 1;
+    int some_written = 0, is_late = 0, all_dead_ends = 1;
     for (int k = 0; k < sources->n; k++) {
         const int delta = layout->partner[bs_source_leaf(layout, &sources->source[k])];
         some_written |= p->written[delta];
         is_late |= p->port_uses[delta];
-        all_input &= (p->program->wiring->layer[sources->source[k].layer].type->flags &
-                      BS_IS_INPUT) != 0;
+        all_dead_ends &= p->program->step[sources->source[k].layer].is_dead_end;
     }
     for (int k = 0; k < sources->n && !is_late; k++) {
         const int delta = layout->partner[bs_source_leaf(layout, &sources->source[k])];
@@ -119,7 +118,7 @@ static void plan_port(planner *p, bs_program_step *step, int l, int port)
             zero(p, step, delta, 0);
         p->port_uses[delta] = 1;
     }
-    const int may_skip = all_input && !wants_zeroed;
+    const int may_skip = all_dead_ends && !wants_zeroed;
     bs_write write = some_written || wants_zeroed || is_late ? BS_ADD : BS_SET;
     if (is_late || shares_pixels(layout, step->leaf[array])) {
         detour(step, array, port, write, may_skip ? BS_SKIP : write);
@@ -174,6 +173,26 @@ static void plan_own(planner *p, bs_program_step *step, int l)
     }
 }
 
+/* For a layer behind its sources. */
+static int is_dead_end(const bs_program *program, int l)
+{
+    const bs_layer *layer = &program->wiring->layer[l];
+    if (layer->type->flags & BS_IS_INPUT)
+        return 1;
+    if (layer->param.n > 0 || (layer->type->flags & BS_WANTS_ZEROED)) /* whose code may do more */
+        return 0;
+    for (int i = 0; i < layer->inner.n; i++)
+        if (layer->inner.buffer[i].shape.backward_only) /* somebody may look at them */
+            return 0;
+    for (int port = 0; port < layer->in.n; port++) {
+        const bs_sources *sources = &program->wiring->sources[l][port];
+        for (int k = 0; k < sources->n && !(layer->in.buffer[port].flags & BS_NO_DELTA); k++)
+            if (!program->step[sources->source[k].layer].is_dead_end)
+                return 0;
+    }
+    return 1;
+}
+
 bs_status bs_program_create(bs_program *out, bs_arena *arena, const bs_wiring *wiring,
                             const bs_layout *layout, bs_error *err)
 {
@@ -182,6 +201,8 @@ bs_status bs_program_create(bs_program *out, bs_arena *arena, const bs_wiring *w
     BS_TRY(BS_ARENA_NEW(arena, &out->step, wiring->n, "a program", err));
     BS_TRY(BS_ARENA_NEW(arena, &p.written, layout->n_leaves, "a program", err));
     BS_TRY(BS_ARENA_NEW(arena, &p.port_uses, layout->n_leaves, "a program", err));
+    for (int l = 0; l < wiring->n; l++)
+        out->step[l].is_dead_end = is_dead_end(out, l);
     for (int l = wiring->n - 1; l >= 0; l--) {
         bs_program_step *step = &out->step[l];
         step->layer = &wiring->layer[l];

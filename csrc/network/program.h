@@ -13,7 +13,7 @@
 typedef struct bs_zeroing { /* what is zeroed before a step runs backward */
     int leaf;
     int context_only; /* just the slot behind the last step */
-    int of_input;     /* deltas into the Input layer, which may be left out */
+    int of_dead_end;  /* may be left out */
     bs_array array;   /* present view */
 } bs_zeroing;
 
@@ -29,12 +29,14 @@ typedef struct bs_detour {
 
 typedef struct bs_program_step {
     const bs_layer *layer;
+    int is_dead_end; /* no gradient depends on the deltas of its outputs: the Input layer, and
+                        layers without parameters that read from dead ends alone */
     bs_io io; /* its pointers are the arrays below */
     int n_arrays;
     int *leaf;       /* [array] in the order in, out, param, inner, d_in, d_out, d_param */
     bs_array *array; /* present views of them */
     bs_write *d_in_write,
-        *d_in_write_lean; /* lean: BS_SKIP where the deltas go into the Input layer alone */
+        *d_in_write_lean; /* lean: BS_SKIP where the deltas go into dead ends alone */
     bs_write *d_param_write, *inner_write;
     int n_detours;
     bs_detour *detour;
@@ -59,7 +61,7 @@ void bs_program_refresh(bs_program *program, const bs_buffers *buffers);
 int bs_program_detour(const bs_program *program, int leaf, bs_array *out);
 
 /* Runs all steps; stops at the first failure in h->error and puts the layer's name in front of it.
- */
+ * Lean: without the deltas into dead ends. */
 void bs_program_forward(bs_program *program, bs_handler *h, bs_pass pass);
 void bs_program_backward(bs_program *program, bs_handler *h, int lean);
 

@@ -272,20 +272,20 @@ static int network_set_stream(network_object *self, PyObject *value, void *unuse
     return 0;
 }
 
-static PyObject *network_get_skip(network_object *self, void *unused)
+static PyObject *network_get_lean(network_object *self, void *unused)
 {
     (void)unused;
-    return PyBool_FromLong(self->skip_input_deltas);
+    return PyBool_FromLong(self->is_lean);
 }
 
-static int network_set_skip(network_object *self, PyObject *value, void *unused)
+static int network_set_lean(network_object *self, PyObject *value, void *unused)
 {
-    const int skip = value ? PyObject_IsTrue(value) : 0;
+    const int is_lean = value ? PyObject_IsTrue(value) : 0;
     (void)unused;
-    if (skip < 0 || bs_network_hold(self) < 0)
+    if (is_lean < 0 || bs_network_hold(self) < 0)
         return -1;
-    self->skip_input_deltas = skip;
-    bs_network_skip_input_deltas(self->net, skip);
+    self->is_lean = is_lean;
+    bs_network_set_lean(self->net, is_lean);
     bs_network_let_go(self);
     return 0;
 }
@@ -356,8 +356,8 @@ static PyGetSetDef attributes[] = {
     {"handler", (getter)network_get_handler, NULL, "The handler in use.", NULL},
     {"stream", (getter)network_get_stream, (setter)network_set_stream,
      "What random operations draw from.", NULL},
-    {"skip_input_deltas", (getter)network_get_skip, (setter)network_set_skip,
-     "Whether backward may leave out deltas into Input.", NULL},
+    {"is_lean", (getter)network_get_lean, (setter)network_set_lean,
+     "Whether backward passes leave out deltas that no gradient depends on.", NULL},
     {"gradient_hook", (getter)network_get_hook, (setter)network_set_hook,
      "Called after every backward pass.", NULL},
     {0}};

@@ -10,7 +10,7 @@ typedef struct network_object {
     PyObject *layers;    /* list of (name, type, kwargs), as given */
     PyObject *made;      /* list of (name, what the factory returned) */
     unsigned long owner; /* thread that holds the network, 0: none */
-    int skip_input_deltas;
+    int is_lean;
 } network_object;
 
 int bs_network_alive(
