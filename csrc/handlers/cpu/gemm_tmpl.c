@@ -90,8 +90,10 @@ static left pack_left(const product *p, const piece *q, int64_t k, int64_t depth
 static ahead next_panel(const product *p, const piece *q, int64_t k, int64_t depth, int64_t j)
 {
     const int64_t cols = min64(NR, q->n - j);
-    if (p->transa || cols <= 0)
+    if (cols <= 0)
         return (ahead){.at = NULL};
+    if (p->transa)
+        return ahead_of(q->out + j, q->out_pitch, q->m, cols);
     return p->transb ? ahead_of(b_at(p, k, q->j + j), p->b_pitch, cols, depth)
                      : ahead_of(b_at(p, k, q->j + j), p->b_pitch, depth, cols);
 }
