@@ -199,7 +199,8 @@ matrix_vector('divide_mv', lambda m, v, out: m / v, floor=0.1)
 
 def product(name, add):
     class Product(Case):
-        # m, n, k; the last ones are cut into tiles, and along k, or computed by BLAS
+        # m, n, k; the last ones are cut into tiles that share panels, or are cut along k; a BLAS
+        # may compute them
         shapes = [
             (m, n, k, ta, tb)
             for m, n, k in [

@@ -465,11 +465,12 @@ def test_subnormal_numbers_count_as_0_inside_only():
     assert np.all(small > 0) and np.float32(tiny) / 4 > 0  # NumPy in this thread keeps them
 
 
-WITHOUT_BLAS = """
+PRODUCTS = """
+import sys
 import numpy as np
 import test_operations as t
 
-assert t._core.info()['blas'] == 'none'
+assert t._core.info()['blas'] == sys.argv[1]
 for name in ('dot_mm', 'dot_add_mm', 'linear_act'):
     for shape in t.CASES[name].shapes:
         for dtype in t.DTYPES:
@@ -482,15 +483,27 @@ t.test_threads_do_not_change_large_products_and_convolutions(t._core.set_num_thr
 """
 
 
-def run_child(code, **environment):
+def run_child(code, *arguments, **environment):
     """Runs code in a process of its own, where this folder is importable."""
     folders = [os.path.dirname(os.path.abspath(__file__))] + [p for p in sys.path if p]
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join(folders), **environment)
-    subprocess.run([sys.executable, '-c', code], env=environment, check=True, timeout=300)
+    subprocess.run([sys.executable, '-c', code, *arguments], env=environment, check=True,
+                   timeout=300)
 
 
 def test_products_without_blas():
-    run_child(WITHOUT_BLAS, BRAINSTORM_BLAS='none')
+    run_child(PRODUCTS, 'none', BRAINSTORM_BLAS='none')
+
+
+def private_blas():
+    path = os.path.join(os.path.dirname(_core.__file__), 'libbrainstorm_blas.so')
+    if not os.path.exists(path):
+        pytest.skip('the package was built without a BLAS')
+    return path
+
+
+def test_products_by_a_blas_of_choice():
+    run_child(PRODUCTS, private_blas(), BRAINSTORM_BLAS=private_blas())
 
 
 def test_threads_from_the_environment():
@@ -504,7 +517,7 @@ def test_same_bits_with_a_forced_blas_kernel():
         'import test_operations as t; '
         't.test_threads_do_not_change_large_products_and_convolutions(t._core.set_num_threads)'
     )
-    run_child(code, OPENBLAS_CORETYPE='Haswell')
+    run_child(code, OPENBLAS_CORETYPE='Haswell', BRAINSTORM_BLAS=private_blas())
 
 
 # ---- the numbers of 0.5 ----

@@ -34,7 +34,7 @@ def run_updates(work):
 
 @pytest.mark.parametrize('work', UPDATES, ids=lambda work: work.name)
 def test_updates_give_the_same_bits_on_any_number_of_threads(work, threads):
-    # time for the LSTM is short, but long enough that a BLAS computes the gradient of R
+    # time for the LSTM is short, but long enough that the gradient of R has sums in several slabs
     work = dataclasses.replace(work, time_steps=min(work.time_steps, 23))
     threads(1)
     expected = run_updates(work)

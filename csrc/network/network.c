@@ -16,10 +16,10 @@ struct bs_network {
     bs_handler handler; /* the handle that the program passes down */
     bs_error untold;    /* a failure that nobody has been told of */
     bs_stream own_stream;
-    int is_lean;  /* backward passes are to be lean */
-    int was_lean; /* the last one */
-    int has_run[2];           /* a forward pass, a backward pass */
-    int is_ready;             /* a forward pass has run at the present size */
+    int is_lean;    /* backward passes are to be lean */
+    int was_lean;   /* the last one */
+    int has_run[2]; /* a forward pass, a backward pass */
+    int is_ready;   /* a forward pass has run at the present size */
     bs_hook *gradient_hook;
     void *gradient_context;
     atomic_flag busy;

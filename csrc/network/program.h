@@ -31,7 +31,7 @@ typedef struct bs_program_step {
     const bs_layer *layer;
     int is_dead_end; /* no gradient depends on the deltas of its outputs: the Input layer, and
                         layers without parameters that read from dead ends alone */
-    bs_io io; /* its pointers are the arrays below */
+    bs_io io;        /* its pointers are the arrays below */
     int n_arrays;
     int *leaf;       /* [array] in the order in, out, param, inner, d_in, d_out, d_param */
     bs_array *array; /* present views of them */

@@ -12,9 +12,10 @@
 
 static const char thread_variable[] = "OPENBLAS_NUM_THREADS";
 
-static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pthread_once_t once = PTHREAD_ONCE_INIT, choice_once = PTHREAD_ONCE_INIT;
 static bs_blas blas;
 static char name[1024] = "none";
+static char choice[sizeof name]; /* BRAINSTORM_BLAS */
 
 /* ISO C knows no conversion of an object pointer to a function pointer; POSIX promises that the
  * bytes are the same. */
@@ -74,28 +75,44 @@ static void load(void)
 {
     static const char *const system_names[] = {"libopenblas.so.0", "libopenblas.so",
                                                "libcblas.so.3", "libblas.so.3"};
-    const char *choice = getenv("BRAINSTORM_BLAS");
-    if (!choice || !*choice) {
-        try_neighbour();
-    } else if (strcmp(choice, "system") == 0) {
+    if (strcmp(choice, "system") == 0) {
         for (size_t i = 0; i < sizeof system_names / sizeof system_names[0]; i++)
             if (try_library(system_names[i]))
                 return;
-    } else if (strcmp(choice, "none") != 0) {
+    } else if (bs_blas_is_named()) {
         try_library(choice);
+    } else if (!*choice) {
+        try_neighbour();
     }
+}
+
+static void read_choice(void)
+{
+    const char *set = getenv("BRAINSTORM_BLAS");
+    snprintf(choice, sizeof choice, "%s", set ? set : "");
+}
+
+int bs_blas_is_named(void)
+{
+    pthread_once(&choice_once, read_choice);
+    return *choice && strcmp(choice, "none") != 0;
+}
+
+static void load_once(void)
+{
+    pthread_once(&choice_once, read_choice);
+    pthread_once(&once, load);
 }
 
 const bs_blas *bs_blas_get(void)
 {
-    pthread_once(&once, load);
+    load_once();
     return blas.sgemm && blas.dgemm ? &blas : NULL;
 }
 
 bs_status bs_blas_check(bs_error *err)
 {
-    const char *choice = getenv("BRAINSTORM_BLAS");
-    if (!choice || !*choice || strcmp(choice, "none") == 0 || bs_blas_get())
+    if (!bs_blas_is_named() || bs_blas_get())
         return BS_OK;
     return bs_fail(err, BS_DEVICE,
                    "BRAINSTORM_BLAS is '%s', which cannot be loaded; expected the "
@@ -105,6 +122,6 @@ bs_status bs_blas_check(bs_error *err)
 
 const char *bs_blas_name(void)
 {
-    pthread_once(&once, load);
+    load_once();
     return name;
 }

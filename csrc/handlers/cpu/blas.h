@@ -2,8 +2,8 @@
  *
  * It is `libbrainstorm_blas.so` beside this module, a private copy of OpenBLAS held to one thread:
  * the pool of base/parallel.c is what runs in parallel. BRAINSTORM_BLAS=none takes none, =system
- * the one of the machine, =/path/to/lib that one. Without a BLAS the engine's own kernels do
- * everything. */
+ * the one of the machine, =/path/to/lib that one. Where nobody asks for a BLAS, the engine's own
+ * kernels do everything. */
 #ifndef BS_HANDLERS_CPU_BLAS_H
 #define BS_HANDLERS_CPU_BLAS_H
 
@@ -25,6 +25,9 @@ typedef struct bs_blas {
 
 /* The library, loaded at the first call, or NULL. */
 const bs_blas *bs_blas_get(void);
+
+/* Whether it is one that the user has chosen. */
+int bs_blas_is_named(void);
 
 /* Where it was found: a file name, or "none". */
 const char *bs_blas_name(void);

@@ -4,8 +4,10 @@
  * products that need no preparation run at once (gemm_direct_tmpl.c); the others are cut into tiles
  * of the output, and if these are few and k is large, k is cut as well (then the parts are summed
  * in order). A tile is computed on the thread that has it, by the register tile over panels of
- * op(b) packed in its scratch, or, if the product is large in all directions, by BLAS. So the bits
- * do not depend on the number of threads. */
+ * op(b). It packs them in its scratch; where several tiles have the same columns, some rows of
+ * op(b) at a time are packed before, for all of them. A BLAS computes what is large in all
+ * directions, where vectors are short or the user has chosen one. So the bits do not depend on the
+ * number of threads. */
 #include <string.h>
 
 #include "handlers/cpu/blas.h"
@@ -14,25 +16,28 @@
 enum {
     SERIAL = 1 << 17,  /* multiplications that one thread does sooner than the pool starts */
     PANEL_K = 1024,    /* most rows of a packed panel */
-    TURNED_K = 256,    /* the same if op(a) is turned, so that its copy stays in the second cache */
-    TILE_M = 24 * MR,  /* most rows of a tile, so that its part of op(a) stays there, too */
-    TILE_M_BLAS = 256, /* the same where a BLAS does its own blocking */
+    TILE_M = 24 * MR,  /* most rows of a tile */
     TILE_N = 512,      /* most columns of a tile */
     WORK = 1 << 22,    /* multiplications that a tile should have */
     MANY_TILES = 32,   /* enough for any number of threads, so tiles may be larger than WORK asks */
     MIN_TILES = 8,     /* with fewer, k is cut too */
     MIN_K = 1024,      /* of a part */
-    BLAS_MN = 256,     /* from as many rows and columns, */
-    BLAS_K = 2048      /* and sums as long, a BLAS is faster than the register tile (measured) */
+    BLAS_MN = 256,     /* least rows and columns of a product that a BLAS may compute, */
+    BLAS_K = 2048,     /* least length of its sums, */
+    TILE_M_BLAS = 256, /* and most rows of its tiles */
+    /* most elements of op(a) that a tile copies if it is turned: they stay in the second cache */
+    TURNED = TILE_M * PANEL_K / 2
 };
 
 /* Of a thread without BLAS: a panel of op(b), and op(a) of a tile if it is turned. */
-enum { SCRATCH = PANEL_K * NR + TURNED_K * TILE_M };
+enum { SCRATCH = PANEL_K * NR + TURNED };
 
 typedef struct gemm_job {
     const product *p;
     int64_t tile_m, tile_n, tiles_m, tiles_n; /* of the output */
     int64_t tile_k, parts;                    /* of k */
+    int64_t k;                                /* rows [k, k + tile_k) of op(b) are in */
+    real *panels;                             /* NULL: each tile packs its own */
     real *part;                               /* parts x m x n, if parts > 1 */
     real *scratch;                            /* SCRATCH for each thread, if there is no BLAS */
     const bs_blas *blas;
@@ -43,6 +48,7 @@ typedef struct gemm_job {
 
 typedef struct piece {
     int64_t i, m, j, n, k, depth;
+    const real *panels; /* of op(b), or NULL: they are packed here */
     real *out;
     int64_t out_pitch;
     int add;
@@ -86,40 +92,56 @@ static left pack_left(const product *p, const piece *q, int64_t k, int64_t depth
     return (left){.data = to, .row = 1, .step = MR, .tile = MR * depth};
 }
 
-/* Columns [j, j + NR) of op(b), packed next. If a is turned, sums are short and b is small. */
+/* Rows [k, k + depth) of columns [j, j + NR) of op(b). */
+static void pack_right(const product *p, int64_t k, int64_t depth, int64_t j, real *to)
+{
+    K(pack_panel)
+    (to, b_at(p, k, j), depth, min64(NR, p->n - j), p->transb ? 1 : p->b_pitch,
+     p->transb ? p->b_pitch : 1);
+}
+
+static const real *panel_of(const product *p, const piece *q, int64_t k, int64_t depth, int64_t j,
+                            real *scratch)
+{
+    if (q->panels)
+        return q->panels + j * depth;
+    pack_right(p, k, depth, q->j + j, scratch);
+    return scratch;
+}
+
+/* What is read next of op(b), for columns [j, j + NR). */
 static ahead next_panel(const product *p, const piece *q, int64_t k, int64_t depth, int64_t j)
 {
     const int64_t cols = min64(NR, q->n - j);
-    if (cols <= 0)
-        return (ahead){.at = NULL};
-    if (p->transa)
-        return ahead_of(q->out + j, q->out_pitch, q->m, cols);
+    if (q->panels)
+        return ahead_of(q->panels + j * depth, NR, depth, NR);
     return p->transb ? ahead_of(b_at(p, k, q->j + j), p->b_pitch, cols, depth)
                      : ahead_of(b_at(p, k, q->j + j), p->b_pitch, depth, cols);
 }
 
 static void piece_by_tiles(const product *p, const piece *q, real *scratch)
 {
-    real *panel = scratch, *turned = scratch + PANEL_K * NR;
-    const int64_t step = p->transa ? TURNED_K : PANEL_K;
-    for (int64_t k = q->k; k < q->k + q->depth; k += step) {
-        const int64_t depth = min64(step, q->k + q->depth - k);
-        const left a = pack_left(p, q, k, depth, turned);
+    for (int64_t k = q->k; k < q->k + q->depth; k += PANEL_K) {
+        const int64_t depth = min64(PANEL_K, q->k + q->depth - k);
+        const left a = pack_left(p, q, k, depth, scratch + PANEL_K * NR);
         for (int64_t j = 0; j < q->n; j += NR) {
+            int wants_panel = j + NR < q->n;
             tile_job t = {.length = depth,
                           .a_step = a.step,
-                          .panel = panel,
+                          .panel = panel_of(p, q, k, depth, j, scratch),
                           .cols = min64(NR, q->n - j),
-                          .add = q->add || k > q->k,
-                          .ahead = next_panel(p, q, k, depth, j + NR)};
-            K(pack_panel)
-            (panel, b_at(p, k, q->j + j), depth, t.cols, p->transb ? 1 : p->b_pitch,
-             p->transb ? p->b_pitch : 1);
+                          .add = q->add || k > q->k};
+            if (wants_panel)
+                t.ahead = ahead_of(q->out + j + NR, q->out_pitch, q->m, NR);
             for (int64_t i = 0; i < q->m; i += MR) {
                 t.n_rows = (int)min64(MR, q->m - i);
                 for (int r = 0; r < t.n_rows; r++) {
                     t.a[r] = a.data + i / MR * a.tile + r * a.row;
                     t.out[r] = q->out + (i + r) * q->out_pitch + j;
+                }
+                if (wants_panel && !t.ahead.at) {
+                    t.ahead = next_panel(p, q, k, depth, j + NR);
+                    wants_panel = 0;
                 }
                 K(tile)(&t);
             }
@@ -134,19 +156,28 @@ static void tile_task(void *context, int64_t task, int thread)
     const int64_t part = task / (g->tiles_m * g->tiles_n), tile = task % (g->tiles_m * g->tiles_n);
     piece q = {.i = tile / g->tiles_n * g->tile_m,
                .j = tile % g->tiles_n * g->tile_n,
-               .k = part * g->tile_k};
+               .k = g->k + part * g->tile_k};
     q.m = min64(g->tile_m, p->m - q.i), q.n = min64(g->tile_n, p->n - q.j),
     q.depth = min64(g->tile_k, p->k - q.k);
+    q.panels = g->panels ? g->panels + q.j * q.depth : NULL;
     q.out_pitch = g->parts > 1 ? p->n : p->out_pitch;
     q.out = (g->parts > 1 ? g->part + part * p->m * p->n : p->out) + q.i * q.out_pitch + q.j;
-    q.add = g->parts == 1 && p->add;
+    q.add = g->parts == 1 && (p->add || g->k > 0);
     if (g->blas)
         piece_by_blas(g->blas, p, &q);
     else
         piece_by_tiles(p, &q, g->scratch + (int64_t)thread * SCRATCH);
-    if (g->parts == 1 && (p->bias || p->activation != BS_LINEAR))
+    if (g->parts == 1 && q.k + q.depth == p->k && (p->bias || p->activation != BS_LINEAR))
         for (int64_t i = 0; i < q.m; i++)
             K(finish_row)(p, q.out + i * q.out_pitch, q.j, q.n);
+}
+
+static void pack_task(void *context, int64_t panel)
+{
+    const gemm_job *g = context;
+    const product *p = g->p;
+    const int64_t j = panel * NR, depth = min64(g->tile_k, p->k - g->k);
+    pack_right(p, g->k, depth, j, g->panels + j * depth);
 }
 
 static void add_parts_row(void *context, int64_t row)
@@ -176,13 +207,17 @@ static int64_t even_cut(int64_t n, int64_t most,
 static void plan_cut(gemm_job *g)
 {
     const product *p = g->p;
-    g->tile_m = even_cut(p->m, g->blas ? TILE_M_BLAS : TILE_M, MR);
+    const int64_t depth = min64(p->k, PANEL_K);
+    int64_t most_m = g->blas ? TILE_M_BLAS : TILE_M;
+    if (p->transa && !g->blas && most_m > TURNED / depth)
+        most_m = TURNED / depth / MR * MR;
+    g->tile_m = even_cut(p->m, most_m, MR);
+    g->tiles_m = div_up(p->m, g->tile_m);
     int64_t n = WORK / (min64(p->m, g->tile_m) * p->k);
     n = n < 4 * NR ? 4 * NR : n;
-    if (n < p->n * div_up(p->m, g->tile_m) / MANY_TILES)
-        n = p->n * div_up(p->m, g->tile_m) / MANY_TILES;
+    if (n < p->n * g->tiles_m / MANY_TILES)
+        n = p->n * g->tiles_m / MANY_TILES;
     g->tile_n = even_cut(p->n, n < TILE_N ? n : TILE_N, NR);
-    g->tiles_m = div_up(p->m, g->tile_m);
     g->tiles_n = div_up(p->n, g->tile_n);
     g->parts = 1;
     g->tile_k = p->k;
@@ -192,6 +227,45 @@ static void plan_cut(gemm_job *g)
     }
 }
 
+static const bs_blas *blas_for(const product *p)
+{
+    const int is_large = p->m >= BLAS_MN && p->n >= BLAS_MN && p->k >= BLAS_K;
+    const int tile_wins = VEC_BYTES >= 32; /* over OpenBLAS, measured with AVX2 and AVX-512 */
+    return is_large && (!tile_wins || bs_blas_is_named()) ? bs_blas_get() : NULL;
+}
+
+static void run_tiles(gemm_job *g)
+{
+    const int64_t tasks = g->parts * g->tiles_m * g->tiles_n;
+    if (g->p->m * g->p->n * g->p->k < SERIAL)
+        for (int64_t task = 0; task < tasks; task++)
+            tile_task(g, task, 0);
+    else
+        bs_parallel(tasks, tile_task, g);
+}
+
+/* All tiles, on rows [k, k + tile_k) after rows of op(b) that are packed for all of them. */
+static void run_on_shared_panels(bs_handler *h, gemm_job *g)
+{
+    const int64_t panels = div_up(g->p->n, NR);
+    g->tile_k = even_cut(g->p->k, PANEL_K, 1);
+    g->panels = bs_scratch_take(h, (size_t)(panels * NR * g->tile_k) * sizeof(real));
+    for (; g->panels && g->k < g->p->k; g->k += g->tile_k) {
+        K(each_row)(pack_task, g, panels, NR * g->tile_k);
+        run_tiles(g);
+    }
+}
+
+static void run_in_parts(bs_handler *h, gemm_job *g)
+{
+    const product *p = g->p;
+    g->part = bs_scratch_take(h, (size_t)(g->parts * p->m * p->n) * sizeof(real));
+    if (!g->part)
+        return;
+    run_tiles(g);
+    K(each_row)(add_parts_row, g, p->m, p->n * g->parts);
+}
+
 void K(gemm)(bs_handler *h, const product *p)
 {
     if (p->m == 0 || p->n == 0)
@@ -199,25 +273,18 @@ void K(gemm)(bs_handler *h, const product *p)
     if (K(direct_product)(p) || K(one_hot_product)(h, p))
         return;
     const bs_mark mark = bs_scratch_mark(h);
-    gemm_job g = {.p = p};
-    if (p->m >= BLAS_MN && p->n >= BLAS_MN && p->k >= BLAS_K)
-        g.blas = bs_blas_get();
+    gemm_job g = {.p = p, .blas = blas_for(p)};
     plan_cut(&g);
-    const int64_t tasks = g.parts * g.tiles_m * g.tiles_n;
-    if (!g.blas &&
-        !(g.scratch = bs_scratch_take(h, (size_t)bs_num_threads() * SCRATCH * sizeof(real))))
-        goto done;
-    if (g.parts > 1 &&
-        !(g.part = bs_scratch_take(h, (size_t)(g.parts * p->m * p->n) * sizeof(real))))
-        goto done;
-    if (p->m * p->n * p->k < SERIAL)
-        for (int64_t task = 0; task < tasks; task++)
-            tile_task(&g, task, 0);
-    else
-        bs_parallel(tasks, tile_task, &g);
-    if (g.parts > 1)
-        K(each_row)(add_parts_row, &g, p->m, p->n * g.parts);
-done:
+    if (!g.blas)
+        g.scratch = bs_scratch_take(h, (size_t)bs_num_threads() * SCRATCH * sizeof(real));
+    if (g.blas || g.scratch) {
+        if (g.parts > 1)
+            run_in_parts(h, &g);
+        else if (g.tiles_m > 1 && !g.blas)
+            run_on_shared_panels(h, &g);
+        else
+            run_tiles(&g);
+    }
     bs_scratch_release(h, mark);
 }
 
