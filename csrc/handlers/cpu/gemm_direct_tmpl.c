@@ -68,7 +68,7 @@ static void few_rows_column(void *context, int64_t j)
     }
 }
 
-enum { STRIPE = 16 * VEC }; /* columns whose sums are on the stack */
+enum { STRIPE = 8 * VEC }; /* columns whose sums are on the stack */
 
 /* The same with b as it is: a stripe of columns, all rows of b. */
 static void few_rows_stripe(void *context, int64_t stripe)
