@@ -181,9 +181,9 @@ def trained_hash(**environment):
     return result.stdout.split()[-1]
 
 
-@pytest.mark.parametrize('environment', [{}, {'BRAINSTORM_BLAS': 'none'},
-                                         {'BRAINSTORM_CPU': 'base'},
-                                         {'BRAINSTORM_CPU': 'base', 'OPENBLAS_CORETYPE': 'Haswell'}],
+@pytest.mark.parametrize('environment', [
+    {}, {'BRAINSTORM_BLAS': 'none'}, {'BRAINSTORM_CPU': 'base'},
+    {'BRAINSTORM_CPU': 'base', 'OPENBLAS_CORETYPE': 'Haswell'}],
                          ids=['as it is', 'no BLAS', 'base', 'another BLAS kernel'])
 def test_the_same_seed_gives_the_same_weights_to_the_last_bit(environment):
     hashes = [trained_hash(BRAINSTORM_NUM_THREADS=str(n), **environment) for n in (1, 1, 2, 3)]
