@@ -214,6 +214,7 @@ def product(name, add):
                 (300, 50, 3),
                 (5, 21, 5000),
                 (257, 300, 2100),
+                (200, 40, 1500),
             ]
             for ta in (False, True)
             for tb in (False, True)
@@ -788,7 +789,8 @@ class conv2d_backward_act(Case):
 class linear_act(Case):
     shapes = [
         s + (a,)
-        for s in [(1, 1, 1), (3, 5, 4), (20, 33, 70), (150, 260, 90), (4, 9, 3000)]
+        for s in [(1, 1, 1), (3, 5, 4), (20, 33, 70), (150, 260, 90), (4, 9, 3000),
+                  (200, 40, 1500)]
         for a in ACTIVATIONS
     ]
     tolerance = 64

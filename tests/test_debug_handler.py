@@ -425,6 +425,27 @@ def test_layers_read_nothing_that_nobody_wrote(case):
     bench.net.backward_pass()
 
 
+def test_a_lean_pass_adds_to_nothing_that_nobody_wrote():
+    """One port reads from Dropout and from H, to whose deltas others add."""
+    inp, out = bs.tools.get_in_out_layers('classification', (3,), 2)
+    dropout, hidden = layers.Dropout(0.5), layers.FullyConnected(4, name='H')
+    inp >> dropout >> hidden
+    joined, alone, merge = layers.FullyConnected(5), layers.FullyConnected(6), layers.Merge()
+    dropout >> joined
+    hidden >> joined
+    hidden >> alone
+    joined >> 'inputs_1' - merge
+    alone >> 'inputs_2' - merge
+    merge >> out
+    net = on_debug(bs.Network.from_layer(out))
+    net.initialize(bs.Gaussian(), seed=1)
+    net.provide_external_data(random_batch((3,), classes=2))
+    net.forward_pass(training_pass=True)
+    net.buffer.Dropout.output_deltas.default[...] = np.nan
+    net._core.is_lean = True
+    net.backward_pass()
+
+
 @pytest.mark.parametrize('first', ['inputs_1', 'inputs_2'])
 @pytest.mark.parametrize('lean', [False, True], ids=['full', 'lean'])
 def test_both_ports_of_a_layer_may_read_the_same(first, lean):

@@ -406,6 +406,45 @@ def test_deltas_that_no_gradient_depends_on_may_be_left_out_and_are_never_stale(
         assert whole[path].any()
 
 
+def test_a_python_layer_sees_no_deltas_of_the_pass_before():
+    seen = []
+
+    class WatchLayerImpl(_PassOnLayerImpl):
+        def backward_pass(self, buffers):
+            seen.append(np.array(buffers.input_deltas.default))
+            super().backward_pass(buffers)
+
+    inp, out = bs.tools.get_in_out_layers('classification', (6,), 3)
+    dropout = inp >> layers.Dropout(0.3)
+    merge = layers.Merge()
+    dropout >> ConstructionWrapper.create(WatchLayerImpl, name='A') >> 'inputs_1' - merge
+    dropout >> layers.FullyConnected(5, name='B') >> 'inputs_2' - merge
+    merge >> out
+    net = bs.Network.from_layer(out)
+    net.initialize(bs.Gaussian(0.5), seed=1)
+    net.provide_external_data(random_batch())
+    net.forward_pass(training_pass=True)
+    net.backward_pass()
+    net._core.is_lean = True
+    net.backward_pass()
+    net.backward_pass()
+    assert len(seen) == 3
+    for deltas in seen[1:]:
+        np.testing.assert_array_equal(deltas, 0)
+
+
+def test_l1_decay_shows_its_signs_after_a_lean_backward_pass():
+    inp = layers.Input({'default': ('T', 'B', 4)})
+    net = bs.Network.from_layer(inp >> layers.Dropout(0.5) >> layers.L1Decay() -
+                                 'loss' >> layers.Loss())
+    net.provide_external_data({'default': random_batch((4,))['default']})
+    net.forward_pass(training_pass=True)
+    net._core.is_lean = True
+    net.backward_pass()
+    x = net.get('Dropout.outputs.default')
+    np.testing.assert_array_equal(net.get('L1Decay.internals.tmp'), np.sign(x) / x.shape[1])
+
+
 # ---- the environment ----
 
 @pytest.mark.parametrize('name, value', [('BRAINSTORM_NUM_THREADS', 'many'),

@@ -43,10 +43,14 @@ static void backward(bs_handler *h, const void *state, const bs_io *io)
         bs_put(h, io->d_in_write[X], &io->d_out[Y], &io->d_in[X]);
     } else if (io->d_in_write[X] != BS_SKIP) {
         const bs_mark mark = bs_scratch_mark(h);
-        const bs_array scaled = io->d_in_write[X] == BS_SET ? io->d_in[X]
-                                                            : bs_scratch_like(h, &io->d_out[Y]);
-        bs_mult_st(h, 1 / (1 - self->drop_prob), &io->d_out[Y], &scaled);
-        bs_put_mult(h, io->d_in_write[X], &scaled, &io->inner[MASK], &io->d_in[X]);
+        const double scale = 1 / (1 - self->drop_prob);
+        const int sets = io->d_in_write[X] == BS_SET;
+        const bs_array masked = sets ? io->d_in[X] : bs_scratch_like(h, &io->d_out[Y]);
+        bs_mult_tt(h, &io->d_out[Y], &io->inner[MASK], &masked);
+        if (sets)
+            bs_mult_st(h, scale, &masked, &masked);
+        else
+            bs_mult_add_st(h, scale, &masked, &io->d_in[X]);
         bs_scratch_release(h, mark);
     }
 }

@@ -37,6 +37,7 @@ static void backward(bs_handler *h, const void *state, const bs_io *io)
 const bs_layer_type bs_layer_l1_decay = {
     .name = "L1Decay",
     .inputs = inputs,
+    .flags = BS_FILLS_INTERNALS,
     .setup = setup,
     .forward = forward,
     .backward = backward,

@@ -43,10 +43,11 @@ typedef struct bs_io {
 
 /* bs_layer_type.flags */
 enum {
-    BS_IS_INPUT = 1,    /* its outputs are the external data */
-    BS_IS_LOSS = 2,     /* its output is a loss value */
-    BS_ANY_INPUTS = 4,  /* the ports are those that are wired */
-    BS_WANTS_ZEROED = 8 /* deltas and gradients are zeroed before backward, all marks are BS_ADD */
+    BS_IS_INPUT = 1,     /* its outputs are the external data */
+    BS_IS_LOSS = 2,      /* its output is a loss value */
+    BS_ANY_INPUTS = 4,   /* the ports are those that are wired */
+    BS_WANTS_ZEROED = 8, /* deltas and gradients are zeroed before backward, all marks are BS_ADD */
+    BS_FILLS_INTERNALS = 16 /* backward fills internals, which are not backward-only */
 };
 /* flags of a port; of a parameter */
 enum {

@@ -66,9 +66,8 @@ bs_status bs_network_finish(bs_network *net, bs_error *err);
  * with key 0. */
 void bs_network_set_stream(bs_network *net, bs_stream *stream);
 
-/* Whether backward passes are lean: they leave out deltas that no gradient depends on, into the
- * Input layer and into layers without parameters between it and the others; afterwards such a leaf
- * cannot be read until a whole backward pass has run. */
+/* Whether backward passes are lean: they leave out deltas of dead ends (program.h), on which no
+ * gradient depends; afterwards such a leaf cannot be read until a whole backward pass has run. */
 void bs_network_set_lean(bs_network *net, int is_lean);
 
 /* Called at the end of every backward pass; NULL: nothing. */

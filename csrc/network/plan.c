@@ -1,4 +1,5 @@
-/* plan.c - who writes a view first, what is zeroed, and which arrays take a detour. */
+/* plan.c - who writes a view first, what is zeroed, which arrays take a detour, and which layers
+ * are dead ends. */
 #include "network/plan.h"
 
 #include <string.h>
@@ -7,8 +8,8 @@
 typedef struct planner {
     bs_program *program;
     bs_arena *arena;
-    char *written;   /* [leaf]: a consumer has written these deltas of a source */
-    char *port_uses; /* [leaf]: a port of the present step writes them */
+    char *written;   /* [leaf]: in which passes a consumer has written these deltas of a source */
+    char *port_uses; /* [leaf]: in which of them a port of the present step writes them */
     bs_error *err;
 } planner;
 
@@ -56,13 +57,18 @@ static bs_status make_marks(planner *p, bs_program_step *step, int l)
 
 /* ---- planning ---- */
 
-static void zero(planner *p, bs_program_step *step, int leaf, int context_only)
+enum { BOTH = BS_WHOLE_PASS | BS_LEAN_PASS };
+
+static void zero(bs_program_step *step, int leaf, int context_only, int passes)
 {
-    const bs_leaf *l = &p->program->layout->leaf[leaf];
-    const int of_dead_end = l->layer >= 0 && p->program->step[l->layer].is_dead_end &&
-                            !(step->layer->type->flags & BS_WANTS_ZEROED);
     step->zeroing[step->n_zeroings++] = (bs_zeroing){
-        .leaf = leaf, .context_only = context_only, .of_dead_end = of_dead_end};
+        .leaf = leaf, .context_only = context_only, .passes = passes};
+}
+
+/* In which passes a port that has been planned writes deltas. */
+static int passes_of(const bs_program_step *step, int port)
+{
+    return step->d_in_write_lean[port] == BS_SKIP ? BS_WHOLE_PASS : BOTH;
 }
 
 /* Whether a row of the leaf is a pixel of a wider one. */
@@ -108,17 +114,18 @@ static void plan_port(planner *p, bs_program_step *step, int l, int port)
     int some_written = 0, is_late = 0, all_dead_ends = 1;
     for (int k = 0; k < sources->n; k++) {
         const int delta = layout->partner[bs_source_leaf(layout, &sources->source[k])];
-        some_written |= p->written[delta];
-        is_late |= p->port_uses[delta];
+        some_written |= p->written[delta] != 0;
+        is_late |= p->port_uses[delta] != 0;
         all_dead_ends &= p->program->step[sources->source[k].layer].is_dead_end;
     }
+    const int may_skip = all_dead_ends && !wants_zeroed, passes = may_skip ? BS_WHOLE_PASS : BOTH;
     for (int k = 0; k < sources->n && !is_late; k++) {
         const int delta = layout->partner[bs_source_leaf(layout, &sources->source[k])];
-        if (!p->written[delta] && (some_written || wants_zeroed))
-            zero(p, step, delta, 0);
-        p->port_uses[delta] = 1;
+        const int missing = passes & ~p->written[delta];
+        if (missing && (some_written || wants_zeroed))
+            zero(step, delta, 0, missing);
+        p->port_uses[delta] |= (char)passes;
     }
-    const int may_skip = all_dead_ends && !wants_zeroed;
     bs_write write = some_written || wants_zeroed || is_late ? BS_ADD : BS_SET;
     if (is_late || shares_pixels(layout, step->leaf[array])) {
         detour(step, array, port, write, may_skip ? BS_SKIP : write);
@@ -135,13 +142,15 @@ static void commit_ports(planner *p, bs_program_step *step, int l)
     const bs_layout *layout = p->program->layout;
     for (int port = 0; port < step->layer->in.n; port++) {
         const bs_sources *sources = &p->program->wiring->sources[l][port];
+        const int passes = passes_of(step, port);
         if (step->layer->in.buffer[port].flags & BS_NO_DELTA)
             continue;
         for (int k = 0; k < sources->n; k++) {
             const int delta = layout->partner[bs_source_leaf(layout, &sources->source[k])];
-            if (!p->written[delta] && !p->port_uses[delta])
-                zero(p, step, delta, 0);
-            p->written[delta] = 1;
+            const int missing = passes & ~(p->written[delta] | p->port_uses[delta]);
+            if (missing)
+                zero(step, delta, 0, missing);
+            p->written[delta] |= (char)passes;
         }
     }
     memset(p->port_uses, 0, (size_t)layout->n_leaves);
@@ -156,20 +165,20 @@ static void plan_own(planner *p, bs_program_step *step, int l)
     for (int i = 0; i < layer->out.n; i++) {
         const int leaf = bs_layout_leaf(layout, l, BS_OUTPUT_DELTAS, i);
         if (!p->written[leaf] || layer->out.buffer[i].shape.context)
-            zero(p, step, leaf, p->written[leaf]);
+            zero(step, leaf, p->written[leaf] != 0, BOTH);
     }
     for (int i = 0; i < layer->inner.n; i++) {
         const int leaf = bs_layout_leaf(layout, l, BS_INTERNALS, i);
         step->inner_write[i] = p->written[leaf] ? BS_ADD : BS_SET;
         if (layer->inner.buffer[i].shape.backward_only && layer->inner.buffer[i].shape.context)
-            zero(p, step, leaf, 1);
+            zero(step, leaf, 1, BOTH);
     }
     for (int i = 0; i < layer->param.n; i++) {
         const int leaf = bs_layout_leaf(layout, l, BS_GRADIENTS, i);
         const int no_gradient = (layer->param.buffer[i].flags & BS_NO_GRADIENT) != 0;
         step->d_param_write[i] = p->written[leaf] || wants_zeroed || no_gradient ? BS_ADD : BS_SET;
         if (!p->written[leaf] && (no_gradient || wants_zeroed))
-            zero(p, step, leaf, 0);
+            zero(step, leaf, 0, BOTH);
     }
 }
 
@@ -179,10 +188,10 @@ static int is_dead_end(const bs_program *program, int l)
     const bs_layer *layer = &program->wiring->layer[l];
     if (layer->type->flags & BS_IS_INPUT)
         return 1;
-    if (layer->param.n > 0 || (layer->type->flags & BS_WANTS_ZEROED)) /* whose code may do more */
+    if (layer->param.n > 0 || (layer->type->flags & (BS_WANTS_ZEROED | BS_FILLS_INTERNALS)))
         return 0;
     for (int i = 0; i < layer->inner.n; i++)
-        if (layer->inner.buffer[i].shape.backward_only) /* somebody may look at them */
+        if (layer->inner.buffer[i].shape.backward_only)
             return 0;
     for (int port = 0; port < layer->in.n; port++) {
         const bs_sources *sources = &program->wiring->sources[l][port];

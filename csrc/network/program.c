@@ -151,12 +151,13 @@ void bs_program_forward(bs_program *program, bs_handler *h, bs_pass pass)
 
 void bs_program_backward(bs_program *program, bs_handler *h, int lean)
 {
+    const int pass = lean ? BS_LEAN_PASS : BS_WHOLE_PASS;
     for (int l = program->wiring->n - 1; l >= 0; l--) {
         bs_program_step *step = &program->step[l];
         if (lean && step->is_dead_end)
             continue;
         for (int i = 0; i < step->n_zeroings; i++)
-            if (!lean || !step->zeroing[i].of_dead_end)
+            if (step->zeroing[i].passes & pass)
                 bs_fill(h, &step->zeroing[i].array, 0.0);
         step->io.d_in_write = lean ? step->d_in_write_lean : step->d_in_write;
         begin_step(program, step, h, lean ? BACKWARD_LEAN : BACKWARD);

@@ -10,10 +10,12 @@
 
 #include "network/buffers.h"
 
+enum { BS_WHOLE_PASS = 1, BS_LEAN_PASS = 2 }; /* backward passes */
+
 typedef struct bs_zeroing { /* what is zeroed before a step runs backward */
     int leaf;
     int context_only; /* just the slot behind the last step */
-    int of_dead_end;  /* may be left out */
+    int passes;       /* in which of them */
     bs_array array;   /* present view */
 } bs_zeroing;
 
@@ -29,8 +31,9 @@ typedef struct bs_detour {
 
 typedef struct bs_program_step {
     const bs_layer *layer;
-    int is_dead_end; /* no gradient depends on the deltas of its outputs: the Input layer, and
-                        layers without parameters that read from dead ends alone */
+    int is_dead_end; /* nothing but deltas of dead ends depends on the deltas of its outputs: the
+                        Input layer, and built-in layers that have no parameters, fill no internals
+                        backward and read from dead ends alone */
     bs_io io;        /* its pointers are the arrays below */
     int n_arrays;
     int *leaf;       /* [array] in the order in, out, param, inner, d_in, d_out, d_param */

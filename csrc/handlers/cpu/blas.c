@@ -14,7 +14,7 @@ static const char thread_variable[] = "OPENBLAS_NUM_THREADS";
 
 static pthread_once_t once = PTHREAD_ONCE_INIT, choice_once = PTHREAD_ONCE_INIT;
 static bs_blas blas;
-static char name[1024] = "none";
+static char name[4096] = "none";
 static char choice[sizeof name]; /* BRAINSTORM_BLAS */
 
 /* ISO C knows no conversion of an object pointer to a function pointer; POSIX promises that the

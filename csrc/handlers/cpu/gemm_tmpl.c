@@ -4,32 +4,34 @@
  * products that need no preparation run at once (gemm_direct_tmpl.c); the others are cut into tiles
  * of the output, and if these are few and k is large, k is cut as well (then the parts are summed
  * in order). A tile is computed on the thread that has it, by the register tile over panels of
- * op(b). It packs them in its scratch; where several tiles have the same columns, some rows of
- * op(b) at a time are packed before, for all of them. A BLAS computes what is large in all
- * directions, where vectors are short or the user has chosen one. So the bits do not depend on the
- * number of threads. */
+ * op(b). It packs them in its scratch; where several tiles have the same columns and k is whole,
+ * some rows of op(b) at a time are packed before, for all of them. A BLAS computes what is large in
+ * all directions, where vectors are short or the user has chosen one. So the bits do not depend on
+ * the number of threads. */
 #include <string.h>
 
 #include "handlers/cpu/blas.h"
 #include "handlers/cpu/kernels.h"
 
 enum {
-    SERIAL = 1 << 17,  /* multiplications that one thread does sooner than the pool starts */
-    PANEL_K = 1024,    /* most rows of a packed panel */
-    TILE_M = 24 * MR,  /* most rows of a tile */
-    TILE_N = 512,      /* most columns of a tile */
-    WORK = 1 << 22,    /* multiplications that a tile should have */
-    MANY_TILES = 32,   /* enough for any number of threads, so tiles may be larger than WORK asks */
-    MIN_TILES = 8,     /* with fewer, k is cut too */
-    MIN_K = 1024,      /* of a part */
-    BLAS_MN = 256,     /* least rows and columns of a product that a BLAS may compute, */
-    BLAS_K = 2048,     /* least length of its sums, */
-    TILE_M_BLAS = 256, /* and most rows of its tiles */
+    SERIAL = 1 << 17, /* multiplications that one thread does sooner than the pool starts */
+    PANEL_K = 1024,   /* most rows of a packed panel */
+    TILE_M = 24 * MR, /* most rows of a tile */
+    TILE_N = 512,     /* most columns of a tile */
+    WORK = 1 << 22,   /* multiplications that a tile should have */
+    MANY_TILES = 32,  /* enough for any number of threads, so tiles may be larger than WORK asks */
+    MIN_TILES = 8,    /* with fewer, k is cut too */
+    MIN_K = 1024,     /* of a part */
+    SHARED_N = 1 << 14, /* most columns of op(b) that are packed before: 64 MB in float32 */
+    BLAS_MN = 256,      /* least rows and columns of a product that a BLAS may compute, */
+    BLAS_K = 2048,      /* least length of its sums, */
+    TILE_M_BLAS = 256,  /* and most rows of its tiles */
     /* most elements of op(a) that a tile copies if it is turned: they stay in the second cache */
     TURNED = TILE_M * PANEL_K / 2
 };
 
-/* Of a thread without BLAS: a panel of op(b), and op(a) of a tile if it is turned. */
+/* Of a thread without BLAS: a panel of op(b) if it is not shared, and op(a) of a tile if it is
+ * turned. */
 enum { SCRATCH = PANEL_K * NR + TURNED };
 
 typedef struct gemm_job {
@@ -280,7 +282,7 @@ void K(gemm)(bs_handler *h, const product *p)
     if (g.blas || g.scratch) {
         if (g.parts > 1)
             run_in_parts(h, &g);
-        else if (g.tiles_m > 1 && !g.blas)
+        else if (g.tiles_m > 1 && p->n <= SHARED_N && !g.blas)
             run_on_shared_panels(h, &g);
         else
             run_tiles(&g);
