@@ -86,7 +86,7 @@ class Trainer(Describable):
         self.stepper.start(net)
         named_data_iters['training_data_iter'] = training_data_iter
         with self._started_hooks(net, named_data_iters) as hooks, \
-                _delayed_interrupt() as interrupted, self._lean(net):
+                _delayed_interrupt() as interrupted, self._lean_passes(net):
             stop = self._run_hooks(hooks, 'update', net, self.logs) \
                 or self._run_hooks(hooks, 'epoch', net, self.logs)
             while not stop and not interrupted:
@@ -164,7 +164,7 @@ class Trainer(Describable):
             _print_log(name, entry)
 
     @contextmanager
-    def _lean(self, net):
+    def _lean_passes(self, net):
         """Leave out deltas that no gradient depends on if nobody could look at them."""
         net._core.is_lean = type(self.stepper) in ENGINE_STEPPERS and all(
             type(hook) in READS_NO_DELTAS for hook in self.hooks.values())

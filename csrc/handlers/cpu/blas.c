@@ -71,21 +71,6 @@ static void try_neighbour(void)
         try_library(path);
 }
 
-static void load(void)
-{
-    static const char *const system_names[] = {"libopenblas.so.0", "libopenblas.so",
-                                               "libcblas.so.3", "libblas.so.3"};
-    if (strcmp(choice, "system") == 0) {
-        for (size_t i = 0; i < sizeof system_names / sizeof system_names[0]; i++)
-            if (try_library(system_names[i]))
-                return;
-    } else if (bs_blas_is_named()) {
-        try_library(choice);
-    } else if (!*choice) {
-        try_neighbour();
-    }
-}
-
 static void read_choice(void)
 {
     const char *set = getenv("BRAINSTORM_BLAS");
@@ -98,15 +83,25 @@ int bs_blas_is_named(void)
     return *choice && strcmp(choice, "none") != 0;
 }
 
-static void load_once(void)
+static void load(void)
 {
-    pthread_once(&choice_once, read_choice);
-    pthread_once(&once, load);
+    static const char *const system_names[] = {"libopenblas.so.0", "libopenblas.so",
+                                               "libcblas.so.3", "libblas.so.3"};
+    if (!bs_blas_is_named()) {
+        if (!*choice)
+            try_neighbour();
+    } else if (strcmp(choice, "system") == 0) {
+        for (size_t i = 0; i < sizeof system_names / sizeof system_names[0]; i++)
+            if (try_library(system_names[i]))
+                return;
+    } else {
+        try_library(choice);
+    }
 }
 
 const bs_blas *bs_blas_get(void)
 {
-    load_once();
+    pthread_once(&once, load);
     return blas.sgemm && blas.dgemm ? &blas : NULL;
 }
 
@@ -122,6 +117,6 @@ bs_status bs_blas_check(bs_error *err)
 
 const char *bs_blas_name(void)
 {
-    load_once();
+    pthread_once(&once, load);
     return name;
 }
