@@ -3,8 +3,8 @@
  * weight_deltas: FILTERS filters (the last ones singly) times a group of vectors of the window stay
  * in registers over all pixels of a group of images. in_deltas, if the stride is 1 and the channels
  * fill a vector: a correlation of the padded out_deltas with the window turned by 180 degrees. Else
- * MR pixels times NR values of a line of the window are added to a padded image; with few channels
- * this wastes less. */
+ * some pixels times NR values of a line of the window are added to a padded image; with few
+ * channels this wastes less. */
 #include "handlers/cpu/conv_backward.h"
 
 /* ---- weight_deltas ---- */
@@ -121,24 +121,21 @@ typedef struct adding {
 static void add_panel(const adding *a, int64_t n, int64_t i, int64_t panel, real *copy)
 {
     const conv_back *c = a->c;
+    const int64_t width = c->d_out.w, height = tile_height(width);
     tile_job t = {.length = c->d_out.c,
+                  .cols = min64(NR, a->span - panel * NR),
+                  .a_row = c->d_out.pixel,
                   .a_step = 1,
                   .panel = a->weights + (i * a->panels + panel) * c->d_out.c * NR,
-                  .cols = min64(NR, a->span - panel * NR),
+                  .out_row = c->stride_cols * c->in.c,
                   .add = 1};
-    const int64_t pixels = c->d_out.h * c->d_out.w;
-    int64_t row = 0, col = 0;
-    for (int64_t pixel = 0; pixel < pixels; pixel += MR) {
-        t.n_rows = (int)min64(MR, pixels - pixel);
-        for (int r = 0; r < t.n_rows; r++) {
-            t.a[r] = pixel_at(&c->d_out, n, row, col);
-            t.out[r] = copy + (row * c->stride_rows + i) * c->line +
-                       col * c->stride_cols * c->in.c + panel * NR;
-            if (++col == c->d_out.w)
-                col = 0, row++;
+    for (int64_t y = 0; y < c->d_out.h; y++)
+        for (int64_t x = 0; x < width; x += height) {
+            t.rows = min64(height, width - x);
+            t.a = pixel_at(&c->d_out, n, y, x);
+            t.out = copy + (y * c->stride_rows + i) * c->line + x * t.out_row + panel * NR;
+            K(tile)(&t);
         }
-        K(tile)(&t);
-    }
 }
 
 static void add_task(void *context, int64_t n, int thread)

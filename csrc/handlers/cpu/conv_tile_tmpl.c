@@ -8,23 +8,7 @@
 
 #include "handlers/cpu/images.h"
 
-/* Heights of a tile: as many as leave registers for a row of weights and one input. (With 11, clang
- * no longer unrolls the tile: a third of the speed.) */
-#if defined(__AVX512F__)
-enum { PIXELS = 10 };
-#define EACH_HEIGHT(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10)
-#elif defined(__AVX__)
-enum { PIXELS = 6 };
-#define EACH_HEIGHT(X) X(1) X(2) X(3) X(4) X(5) X(6)
-#else
-enum { PIXELS = 4 };
-#define EACH_HEIGHT(X) X(1) X(2) X(3) X(4)
-#endif
-
-enum {
-    NV = NR / VEC,
-    BASES = (PIXELS + 2) / 3 /* x86 reaches base, base + step and base + 2 step by one pointer */
-};
+enum { BASES = (MR + 2) / 3 }; /* x86 reaches base, base + step and base + 2 step by one pointer */
 
 static void store(real *out, vec sum, int64_t n, int add)
 {
@@ -47,7 +31,7 @@ BS_INLINE void tile(const int pixels, const int vectors, const conv_line *l, con
 {
     const int64_t step = l->in_pixel;
     const real *weights = l->weights;
-    vec start[NV] = {{0}}, sum[PIXELS][NV];
+    vec start[NV] = {{0}}, sum[MR][NV];
     for (int v = 0; v < vectors && l->start; v++)
         start[v] = *(const vec *)(l->start + v * VEC);
     BS_UNROLL
@@ -71,7 +55,7 @@ BS_INLINE void tile(const int pixels, const int vectors, const conv_line *l, con
         }
     }
     /* a copy, since clang unrolls no loop as large as that of stores */
-    vec done[PIXELS][NV];
+    vec done[MR][NV];
     BS_UNROLL
     for (int p = 0; p < pixels; p++)
         for (int v = 0; v < vectors; v++)
@@ -97,11 +81,9 @@ EACH_HEIGHT(DEFINE_TILES)
 void K(conv_line)(const conv_line *l)
 {
 #define TILES(n) {tile_##n##_half, tile_##n##_whole},
-    static tile_function *const tiles[PIXELS + 1][2] = {{NULL, NULL}, EACH_HEIGHT(TILES)};
-    int64_t pixel = 0;
-    for (int64_t left = div_up(l->pixels, PIXELS); left > 0; left--) {
-        const int64_t n = div_up(l->pixels - pixel, left);
+    static tile_function *const tiles[MR + 1][2] = {{NULL, NULL}, EACH_HEIGHT(TILES)};
+    for (int64_t pixel = 0, n; pixel < l->pixels; pixel += n) {
+        n = tile_height(l->pixels - pixel);
         tiles[n][l->channels > VEC](l, l->in + pixel * l->in_pixel, l->out + pixel * l->out_pixel);
-        pixel += n;
     }
 }

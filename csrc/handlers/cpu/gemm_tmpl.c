@@ -72,24 +72,25 @@ static void piece_by_blas(const bs_blas *blas, const product *p, const piece *q)
 #endif
 }
 
-/* Where op(a)[i .. i + MR) of a piece lies: in place, or in panels of depth x MR if a is turned. */
+/* Where op(a) of a piece lies: in place, or, if a is turned, in panels of depth x MR. */
 typedef struct left {
     const real *data;
     int64_t row, step, tile; /* elements to the next */
 } left;
 
-static left pack_left(const product *p, const piece *q, int64_t k, int64_t depth, real *to)
+static left pack_left(const product *p, const piece *q, int64_t k, int64_t depth, int64_t height,
+                      real *to)
 {
     if (!p->transa)
         return (left){
-            .data = a_at(p, q->i, k), .row = p->a_pitch, .step = 1, .tile = MR * p->a_pitch};
+            .data = a_at(p, q->i, k), .row = p->a_pitch, .step = 1, .tile = height * p->a_pitch};
     for (int64_t at = 0; at < depth; at++) {
-        const real *from = a_at(p, q->i, k + at);
-        int64_t i = 0;
-        for (; i + MR <= q->m; i += MR) /* a size known beforehand is no call */
-            memcpy(to + i * depth + at * MR, from + i, MR * sizeof(real));
-        if (i < q->m)
-            memcpy(to + i * depth + at * MR, from + i, (size_t)(q->m - i) * sizeof(real));
+        const real *from = a_at(p, q->i, k + at), *end = from + q->m;
+        real *row = to + at * MR;
+        for (; from + MR <= end; from += height, row += MR * depth)
+            memcpy(row, from, MR * sizeof(real)); /* a size known beforehand is no call */
+        for (; from < end; from += height, row += MR * depth)
+            memcpy(row, from, (size_t)(end - from) * sizeof(real));
     }
     return (left){.data = to, .row = 1, .step = MR, .tile = MR * depth};
 }
@@ -123,24 +124,26 @@ static ahead next_panel(const product *p, const piece *q, int64_t k, int64_t dep
 
 static void piece_by_tiles(const product *p, const piece *q, real *scratch)
 {
+    const int64_t height = tile_height(q->m);
     for (int64_t k = q->k; k < q->k + q->depth; k += PANEL_K) {
         const int64_t depth = min64(PANEL_K, q->k + q->depth - k);
-        const left a = pack_left(p, q, k, depth, scratch + PANEL_K * NR);
+        const left a = pack_left(p, q, k, depth, height, scratch + PANEL_K * NR);
         for (int64_t j = 0; j < q->n; j += NR) {
             int wants_panel = j + NR < q->n;
             tile_job t = {.length = depth,
+                          .cols = min64(NR, q->n - j),
+                          .a = a.data,
+                          .a_row = a.row,
                           .a_step = a.step,
                           .panel = panel_of(p, q, k, depth, j, scratch),
-                          .cols = min64(NR, q->n - j),
+                          .out = q->out + j,
+                          .out_row = q->out_pitch,
                           .add = q->add || k > q->k};
             if (wants_panel)
                 t.ahead = ahead_of(q->out + j + NR, q->out_pitch, q->m, NR);
-            for (int64_t i = 0; i < q->m; i += MR) {
-                t.n_rows = (int)min64(MR, q->m - i);
-                for (int r = 0; r < t.n_rows; r++) {
-                    t.a[r] = a.data + i / MR * a.tile + r * a.row;
-                    t.out[r] = q->out + (i + r) * q->out_pitch + j;
-                }
+            for (int64_t i = 0; i < q->m;
+                 i += height, t.a += a.tile, t.out += height * q->out_pitch) {
+                t.rows = min64(height, q->m - i);
                 if (wants_panel && !t.ahead.at) {
                     t.ahead = next_panel(p, q, k, depth, j + NR);
                     wants_panel = 0;

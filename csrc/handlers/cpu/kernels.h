@@ -98,20 +98,29 @@ void K(finish_row)(const product *p, real *out, int64_t j, int64_t n);
 
 /* ---- the register tile (tile_tmpl.c) ---- */
 
-/* MR x NR elements of a product are kept in registers: out[i][j] (+)= sum over k < length of
- * a[i][k a_step] panel[k][j], in the order of k, wherever in the tile the element lies. NR columns
- * of the panel are read, `cols` of out are written. */
-#if BS_REAL_BITS == 32 && defined(__AVX512F__)
-enum { MR = 8, NR = 32 };
-#elif defined(__AVX512F__)
-enum { MR = 8, NR = 16 };
+/* Up to MR rows x NR columns of a product are kept in registers: out[i][j] (+)= sum over
+ * k < length of a[i][k] panel[k][j], in the order of k, wherever in the tile the element lies. NR
+ * columns of the panel are read, `cols` of out are written.
+ *
+ * MR leaves registers for a row of the panel and one element of a. (With 11, clang no longer
+ * unrolls the tile: a third of the speed.) */
+#if defined(__AVX512F__) || defined(__aarch64__) /* 32 registers */
+enum { MR = 10 };
+#define EACH_HEIGHT(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10)
 #elif defined(__AVX__)
-enum { MR = 6, NR = 2 * VEC_BYTES / sizeof(real) };
-#elif defined(__aarch64__) /* 32 registers, as in AVX-512 */
-enum { MR = 8, NR = 2 * VEC_BYTES / sizeof(real) };
+enum { MR = 6 };
+#define EACH_HEIGHT(X) X(1) X(2) X(3) X(4) X(5) X(6)
 #else
-enum { MR = 4, NR = 2 * VEC_BYTES / sizeof(real) };
+enum { MR = 4 };
+#define EACH_HEIGHT(X) X(1) X(2) X(3) X(4)
 #endif
+enum { NV = 2, NR = NV * VEC };
+
+/* Height of tiles, the last of which may be lower, that divides so many rows almost evenly. */
+static inline int64_t tile_height(int64_t rows)
+{
+    return div_up(rows, div_up(rows, MR));
+}
 
 /* A matrix that is wanted soon, which tiles bring into the second cache while they compute: AHEAD
  * elements every fourth k, down its rows, then the next strip of AHEAD columns. */
@@ -130,14 +139,14 @@ static inline ahead ahead_of(const real *matrix, int64_t pitch, int64_t rows, in
 }
 
 typedef struct tile_job {
-    int64_t length, a_step;
-    const real *panel; /* length x NR */
-    int64_t cols;
-    int add;    /* to what out holds */
-    int n_rows; /* in use */
-    const real *a[MR];
-    real *out[MR];
-    ahead ahead; /* goes on from tile to tile */
+    int64_t rows, length, cols; /* rows <= MR, cols <= NR */
+    const real *a;
+    int64_t a_row, a_step; /* elements to the next row, to the next k */
+    const real *panel;     /* length x NR */
+    real *out;
+    int64_t out_row; /* the rows may overlap: they are stored one after another */
+    int add;         /* to what out holds */
+    ahead ahead;     /* goes on from tile to tile */
 } tile_job;
 
 void K(tile)(tile_job *job);

@@ -167,15 +167,20 @@ static void add_product(const steps *s, const lines *a, int64_t from, const real
                         const lines *out, int64_t start, int64_t cols, int64_t first, int64_t end)
 {
     const int64_t size = panel_size(s->n);
-    tile_job t = {.length = s->n, .a_step = 1, .panel = panel, .cols = cols, .add = 1};
+    tile_job t = {.length = s->n,
+                  .cols = cols,
+                  .a_row = a->pitch,
+                  .a_step = 1,
+                  .panel = panel,
+                  .out_row = out->pitch,
+                  .add = 1};
+    const int64_t height = tile_height(end - first);
     if (!is_small(s))
         t.ahead = ahead_of(panel + size, AHEAD, size / AHEAD, AHEAD);
-    for (int64_t row = first; row < end; row += MR) {
-        t.n_rows = (int)min64(MR, end - row);
-        for (int i = 0; i < t.n_rows; i++) {
-            t.a[i] = line_at(a, row + i) + from;
-            t.out[i] = line_at(out, row + i) + start;
-        }
+    for (int64_t row = first; row < end; row += height) {
+        t.rows = min64(height, end - row);
+        t.a = line_at(a, row) + from;
+        t.out = line_at(out, row) + start;
         K(tile)(&t);
     }
 }
@@ -254,7 +259,8 @@ static void cells_of(const steps *s, int64_t t, int64_t first, int64_t end)
 static void all_steps(void *context, int64_t task, int thread)
 {
     const steps *s = context;
-    const int64_t first = task * MR, end = min64(first + MR, s->B);
+    const int64_t height = tile_height(s->B), first = task * height,
+                  end = min64(first + height, s->B);
     (void)thread;
     for (int64_t i = 0; i < s->T; i++) {
         for (int64_t band = 0; band < s->bands; band++)
@@ -280,7 +286,7 @@ static void cells_task(void *context, int64_t task, int thread)
 static void run(steps *s)
 {
     if (is_small(s)) {
-        bs_parallel(div_up(s->B, MR), all_steps, s);
+        bs_parallel(div_up(s->B, tile_height(s->B)), all_steps, s);
         return;
     }
     s->cell_rows = rows_per_task(s->n * CELL_COST);

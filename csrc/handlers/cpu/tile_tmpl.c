@@ -4,7 +4,7 @@
 
 #include "handlers/cpu/kernels.h"
 
-_Static_assert(NR == 2 * VEC, "a row of the tile is two vectors");
+enum { BASES = (MR + 2) / 3 }; /* x86 reaches base, base + row and base + 2 row by one pointer */
 
 /* A row that ends inside the tile. */
 static __attribute__((noinline)) void store_part(real *out, vec sum_0, vec sum_1, int64_t cols,
@@ -27,15 +27,16 @@ BS_INLINE void store_row(real *out, vec sum_0, vec sum_1, int64_t cols, int add)
         *to = sum_0, *to_1 = sum_1;
 }
 
-/* What element k of the panel's rows adds. */
-BS_INLINE void add_term(const int rows, const real *const a[], int64_t a_at, const real *b,
-                        vec c[][2])
+/* Adds what one k gives. */
+BS_INLINE void add_term(const int rows, const real *const a[], int64_t row, const real *b,
+                        vec sum[][NV])
 {
     const vec b0 = *(const vec *)b, b1 = *(const vec *)(b + VEC);
     BS_UNROLL
     for (int i = 0; i < rows; i++) {
-        c[i][0] += a[i][a_at] * b0;
-        c[i][1] += a[i][a_at] * b1;
+        const real x = a[i / 3][i % 3 * row];
+        sum[i][0] += x * b0;
+        sum[i][1] += x * b1;
     }
 }
 
@@ -54,49 +55,60 @@ BS_INLINE void bring_chunk(ahead *x)
         x->at = NULL;
 }
 
-/* `rows` is a literal in every call, so all loops over it unroll and c becomes registers. */
-BS_INLINE void sum_tile(const int rows, tile_job *t)
+/* `rows` is a literal in every call, so all loops over it unroll and sum becomes registers. */
+BS_INLINE void sum_tile(const int rows, const int turned, tile_job *job)
 {
-    const vec zero = {0};
-    const real *a[MR], *b = t->panel;
-    vec c[MR][2];
+    const tile_job t = *job;
+    const real *a[BASES], *b = t.panel;
+    vec sum[MR][NV];
+    const int64_t row = turned ? 1 : t.a_row, step = turned ? MR : 1;
+    for (int i = 0; 3 * i < rows; i++)
+        a[i] = t.a + 3 * i * row;
     BS_UNROLL
-    for (int i = 0; i < rows; i++) {
-        a[i] = t->a[i < t->n_rows ? i : 0]; /* rows that are not in use repeat the first one */
-        c[i][0] = zero, c[i][1] = zero;
-    }
-    const int64_t a_step = t->a_step, length = t->length, cols = t->cols;
-    const int n_rows = t->n_rows, add = t->add;
-    ahead next = t->ahead;
-    int64_t k = 0, a_at = 0;
-    for (; k + 4 <= length; k += 4) {
+    for (int i = 0; i < rows; i++)
+        sum[i][0] = sum[i][1] = (vec){0};
+    ahead next = t.ahead;
+    int64_t k = 0;
+    for (; k + 4 <= t.length; k += 4) {
         if (next.at)
             bring_chunk(&next);
         BS_UNROLL
-        for (int i = 0; i < 4; i++, a_at += a_step, b += NR)
-            add_term(rows, a, a_at, b, c);
+        for (int i = 0; i < 4; i++, b += NR) {
+            add_term(rows, a, row, b, sum);
+            for (int j = 0; 3 * j < rows; j++)
+                a[j] += step;
+        }
     }
-    t->ahead = next;
-    for (; k < length; k++, a_at += a_step, b += NR)
-        add_term(rows, a, a_at, b, c);
+    job->ahead = next;
+    for (; k < t.length; k++, b += NR) {
+        add_term(rows, a, row, b, sum);
+        for (int j = 0; 3 * j < rows; j++)
+            a[j] += step;
+    }
     BS_UNROLL
     for (int i = 0; i < rows; i++)
-        if (i < n_rows)
-            store_row(t->out[i], c[i][0], c[i][1], cols, add);
+        store_row(t.out + i * t.out_row, sum[i][0], sum[i][1], t.cols, t.add);
 }
+
+#define DEFINE_TILE(rows)                                                                          \
+    static void tile_##rows(tile_job *job)                                                         \
+    {                                                                                              \
+        if (job->a_row == 1)                                                                       \
+            sum_tile(rows, 1, job);                                                                \
+        else                                                                                       \
+            sum_tile(rows, 0, job);                                                                \
+    }
+EACH_HEIGHT(DEFINE_TILE)
 
 void K(tile)(tile_job *job)
 {
-    for (int i = 0; i < job->n_rows; i++) { /* wanted when all is summed up, and often far away */
-        __builtin_prefetch(job->out[i], 1, 3);
-        __builtin_prefetch(job->out[i] + job->cols - 1, 1, 3);
+#define TILE_OF(rows) tile_##rows,
+    static void (*const tiles[MR + 1])(tile_job *) = {NULL, EACH_HEIGHT(TILE_OF)};
+    for (int64_t i = 0; i < job->rows; i++) { /* wanted when all is summed up, and often far away */
+        __builtin_prefetch(job->out + i * job->out_row, 1, 3);
+        __builtin_prefetch(job->out + i * job->out_row + job->cols - 1, 1, 3);
     }
-    if (job->n_rows > MR / 2)
-        sum_tile(MR, job);
-    else if (job->n_rows > 1)
-        sum_tile(MR / 2, job);
-    else
-        sum_tile(1, job);
+    tiles[job->rows](job);
 }
 
 /* ---- panels ---- */
