@@ -1,13 +1,17 @@
 /* parallel.c - the thread pool.
  *
- * A job is a row of fields and a *ticket*: generation << 32 | next task. Whoever wants a task takes
- * the ticket by compare-and-swap, which fails if the generation has changed meanwhile; so a worker
+ * The tasks of a job are divided into as many ranges as threads take part. A thread works through
+ * its own range, then through what is left of the others'. So what a thread has written in one job
+ * lies in its own cache when the next job over the same arrays reads it.
+ *
+ * A range has a *ticket*: generation << 32 | tasks that are taken. Whoever wants a task takes it by
+ * compare-and-swap of the ticket, which fails if the generation has changed meanwhile; so a worker
  * that comes late to a job takes nothing, and nobody needs to wait for it. The caller waits until
  * all tasks are counted in `finished`.
  *
- * Order of writes for a new job: close the ticket (new generation, no task left), write the fields,
- * open the ticket. A worker reads ticket, fields, ticket: if it has seen a field of a newer job,
- * its swap on the older ticket fails. */
+ * Order of writes for a new job: close the tickets (new generation, no task left), write the
+ * fields, open the tickets, tell the generation. A worker reads ticket, fields, ticket: if it has
+ * seen a field of a newer job, its swap on the older ticket fails. */
 #include "base/parallel.h"
 
 #include <pthread.h>
@@ -24,15 +28,20 @@ enum {
     SPIN_CALLER = 2000
 }; /* looks before sleeping, or giving the core away */
 
-#define CLOSED   0xffffffffu /* task number of a ticket without tasks */
+#define CLOSED   0xffffffffu /* taken of a range without tasks */
 #define OWN_LINE _Alignas(128)
 
-static struct {
+typedef struct range {
     OWN_LINE atomic_uint_fast64_t ticket;
-    OWN_LINE _Atomic int64_t finished; /* tasks of the current job */
-    OWN_LINE _Atomic(bs_task *) task;  /* the job */
-    _Atomic(void *) context;
+    _Atomic int64_t first; /* tasks first .. first + n - 1 */
     _Atomic uint32_t n;
+} range;
+
+static struct {
+    OWN_LINE _Atomic uint32_t generation; /* of the job; the first is 1 */
+    OWN_LINE _Atomic int64_t finished;    /* tasks of the job */
+    OWN_LINE _Atomic(bs_task *) task;     /* the job */
+    _Atomic(void *) context;
     atomic_int threads;       /* workers with a larger number leave this job alone */
     OWN_LINE atomic_int busy; /* somebody runs a job; guards n_workers */
     int n_workers;            /* started in this process */
@@ -40,6 +49,7 @@ static struct {
     OWN_LINE atomic_int sleeping;
     pthread_mutex_t mutex; /* for sleeping and waking only */
     pthread_cond_t wake;
+    range ranges[BS_MAX_THREADS];
 } pool = {.mutex = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
 
 static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
@@ -56,37 +66,34 @@ static void pause_briefly(void)
 #endif
 }
 
-static uint32_t generation(uint64_t ticket)
-{
-    return (uint32_t)(ticket >> 32);
-}
-
-/* The generation of the present job. While the next one is being written there is none, and the
- * answer is `seen`: a worker that came now would find no task, and would not look again. */
-static uint32_t present_job(uint32_t seen)
-{
-    const uint64_t ticket = atomic_load(&pool.ticket);
-    return (uint32_t)ticket == CLOSED ? seen : generation(ticket);
-}
-
-/* Takes and runs tasks of the present job until there are none. */
-static void work(int thread)
+/* Takes and runs tasks of a range of the present job until there are none; how many. */
+static int64_t work_through(range *r, int thread)
 {
     int64_t done = 0;
-    current_thread = thread;
-    for (uint64_t ticket = atomic_load(&pool.ticket);;) {
+    for (uint64_t ticket = atomic_load(&r->ticket);;) {
         bs_task *task = atomic_load_explicit(&pool.task, memory_order_acquire);
         void *context = atomic_load_explicit(&pool.context, memory_order_acquire);
-        const uint32_t n = atomic_load_explicit(&pool.n, memory_order_acquire);
+        const int64_t first = atomic_load_explicit(&r->first, memory_order_acquire);
+        const uint32_t n = atomic_load_explicit(&r->n, memory_order_acquire);
         const int threads = atomic_load_explicit(&pool.threads, memory_order_acquire);
-        if ((uint32_t)ticket >= n || thread >= threads)
-            break;
-        if (!atomic_compare_exchange_weak(&pool.ticket, &ticket, ticket + 1))
+        const uint32_t taken = (uint32_t)ticket;
+        if (taken >= n || thread >= threads)
+            return done;
+        if (!atomic_compare_exchange_weak(&r->ticket, &ticket, ticket + 1))
             continue;
-        task(context, (int64_t)(uint32_t)ticket, thread);
+        task(context, first + taken, thread);
         done++;
-        ticket = atomic_load(&pool.ticket);
+        ticket = atomic_load(&r->ticket);
     }
+}
+
+static void work(int thread)
+{
+    const int threads = atomic_load_explicit(&pool.threads, memory_order_acquire);
+    int64_t done = 0;
+    current_thread = thread;
+    for (int i = 0; i < threads; i++)
+        done += work_through(&pool.ranges[(thread + i) % threads], thread);
     current_thread = 0;
     if (done)
         atomic_fetch_add_explicit(&pool.finished, done, memory_order_release);
@@ -95,17 +102,17 @@ static void work(int thread)
 static void *worker(void *argument)
 {
     const int thread = (int)(intptr_t)argument;
-    uint32_t seen = 0, job; /* generations start at 1 */
+    uint32_t seen = 0, job;
     bs_flush_subnormals(1);
     for (;;) {
-        for (int spin = 0; (job = present_job(seen)) == seen; spin++) {
+        for (int spin = 0; (job = atomic_load(&pool.generation)) == seen; spin++) {
             if (spin < SPIN_WORKER) {
                 pause_briefly();
                 continue;
             }
             pthread_mutex_lock(&pool.mutex);
             atomic_fetch_add(&pool.sleeping, 1);
-            while (present_job(seen) == seen)
+            while (atomic_load(&pool.generation) == seen)
                 pthread_cond_wait(&pool.wake, &pool.mutex);
             atomic_fetch_sub(&pool.sleeping, 1);
             pthread_mutex_unlock(&pool.mutex);
@@ -121,6 +128,8 @@ static void forget_workers(void) /* in the child of a fork: no worker has come a
     pthread_mutex_init(&pool.mutex, NULL);
     pthread_cond_init(&pool.wake, NULL);
     atomic_store(&pool.sleeping, 0);
+    for (int i = 0; i < BS_MAX_THREADS; i++) /* nor is a job of the parent anything to go on with */
+        atomic_fetch_or(&pool.ranges[i].ticket, CLOSED);
     atomic_store(&pool.busy, 0);
     pool.n_workers = 0;
 }
@@ -160,16 +169,23 @@ static void run_serially(int64_t n, bs_task *task, void *context)
 
 static void open_job(int64_t n, bs_task *task, void *context, int threads)
 {
-    uint32_t next = generation(atomic_load(&pool.ticket)) + 1;
-    if (next == 0)
-        next = 1; /* 0 is what a new worker has seen */
-    atomic_store(&pool.ticket, (uint64_t)next << 32 | CLOSED);
+    uint32_t generation = atomic_load(&pool.generation) + 1;
+    if (generation == 0)
+        generation = 1; /* 0 is what a new worker has seen */
+    for (int i = 0; i < threads; i++)
+        atomic_store(&pool.ranges[i].ticket, (uint64_t)generation << 32 | CLOSED);
     atomic_store_explicit(&pool.task, task, memory_order_release);
     atomic_store_explicit(&pool.context, context, memory_order_release);
-    atomic_store_explicit(&pool.n, (uint32_t)n, memory_order_release);
     atomic_store_explicit(&pool.threads, threads, memory_order_release);
     atomic_store_explicit(&pool.finished, 0, memory_order_release);
-    atomic_store(&pool.ticket, (uint64_t)next << 32);
+    for (int i = 0; i < threads; i++) {
+        range *r = &pool.ranges[i];
+        const int64_t first = n * i / threads, end = n * (i + 1) / threads;
+        atomic_store_explicit(&r->first, first, memory_order_release);
+        atomic_store_explicit(&r->n, (uint32_t)(end - first), memory_order_release);
+        atomic_store(&r->ticket, (uint64_t)generation << 32);
+    }
+    atomic_store(&pool.generation, generation);
     if (atomic_load(&pool.sleeping)) {
         pthread_mutex_lock(&pool.mutex);
         pthread_cond_broadcast(&pool.wake);
