@@ -125,7 +125,6 @@ static void add_panel(const adding *a, int64_t n, int64_t i, int64_t panel, real
     tile_job t = {.length = c->d_out.c,
                   .cols = min64(NR, a->span - panel * NR),
                   .a_row = c->d_out.pixel,
-                  .a_step = 1,
                   .panel = a->weights + (i * a->panels + panel) * c->d_out.c * NR,
                   .out_row = c->stride_cols * c->in.c,
                   .add = 1};

@@ -72,18 +72,17 @@ static void piece_by_blas(const bs_blas *blas, const product *p, const piece *q)
 #endif
 }
 
-/* Where op(a) of a piece lies: in place, or, if a is turned, in panels of depth x MR. */
+/* Where op(a) of a piece lies: in place, or, if a is turned, in strips of depth x MR. */
 typedef struct left {
     const real *data;
-    int64_t row, step, tile; /* elements to the next */
+    int64_t row, tile; /* elements from one to the next */
 } left;
 
 static left pack_left(const product *p, const piece *q, int64_t k, int64_t depth, int64_t height,
                       real *to)
 {
     if (!p->transa)
-        return (left){
-            .data = a_at(p, q->i, k), .row = p->a_pitch, .step = 1, .tile = height * p->a_pitch};
+        return (left){.data = a_at(p, q->i, k), .row = p->a_pitch, .tile = height * p->a_pitch};
     for (int64_t at = 0; at < depth; at++) {
         const real *from = a_at(p, q->i, k + at), *end = from + q->m;
         real *row = to + at * MR;
@@ -92,7 +91,7 @@ static left pack_left(const product *p, const piece *q, int64_t k, int64_t depth
         for (; from < end; from += height, row += MR * depth)
             memcpy(row, from, (size_t)(end - from) * sizeof(real));
     }
-    return (left){.data = to, .row = 1, .step = MR, .tile = MR * depth};
+    return (left){.data = to, .tile = MR * depth};
 }
 
 /* Rows [k, k + depth) of columns [j, j + NR) of op(b). */
@@ -134,7 +133,7 @@ static void piece_by_tiles(const product *p, const piece *q, real *scratch)
                           .cols = min64(NR, q->n - j),
                           .a = a.data,
                           .a_row = a.row,
-                          .a_step = a.step,
+                          .is_turned = p->transa,
                           .panel = panel_of(p, q, k, depth, j, scratch),
                           .out = q->out + j,
                           .out_row = q->out_pitch,

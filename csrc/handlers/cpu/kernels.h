@@ -141,8 +141,9 @@ static inline ahead ahead_of(const real *matrix, int64_t pitch, int64_t rows, in
 typedef struct tile_job {
     int64_t rows, length, cols; /* rows <= MR, cols <= NR */
     const real *a;
-    int64_t a_row, a_step; /* elements to the next row, to the next k */
-    const real *panel;     /* length x NR */
+    int64_t a_row;     /* elements from a row to the next, whose k follow each other, */
+    int is_turned;     /* or a is a strip of length x MR */
+    const real *panel; /* length x NR */
     real *out;
     int64_t out_row; /* the rows may overlap: they are stored one after another */
     int add;         /* to what out holds */

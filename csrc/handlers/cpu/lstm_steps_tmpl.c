@@ -170,7 +170,6 @@ static void add_product(const steps *s, const lines *a, int64_t from, const real
     tile_job t = {.length = s->n,
                   .cols = cols,
                   .a_row = a->pitch,
-                  .a_step = 1,
                   .panel = panel,
                   .out_row = out->pitch,
                   .add = 1};

@@ -27,8 +27,8 @@ BS_INLINE void store_row(real *out, vec sum_0, vec sum_1, int64_t cols, int add)
         *to = sum_0, *to_1 = sum_1;
 }
 
-/* Adds what one k gives. */
-BS_INLINE void add_term(const int rows, const real *const a[], int64_t row, const real *b,
+/* Adds what one k gives, and goes on to the next. */
+BS_INLINE void add_term(const int rows, const real *a[], int64_t row, int64_t step, const real *b,
                         vec sum[][NV])
 {
     const vec b0 = *(const vec *)b, b1 = *(const vec *)(b + VEC);
@@ -38,6 +38,8 @@ BS_INLINE void add_term(const int rows, const real *const a[], int64_t row, cons
         sum[i][0] += x * b0;
         sum[i][1] += x * b1;
     }
+    for (int i = 0; 3 * i < rows; i++)
+        a[i] += step;
 }
 
 /* The end of each half: where a row begins inside a line, its first line came with the chunk
@@ -55,13 +57,14 @@ BS_INLINE void bring_chunk(ahead *x)
         x->at = NULL;
 }
 
-/* `rows` is a literal in every call, so all loops over it unroll and sum becomes registers. */
-BS_INLINE void sum_tile(const int rows, const int turned, tile_job *job)
+/* `rows` and `is_turned` are literals in every call, so all loops over rows unroll and sum becomes
+ * registers. */
+BS_INLINE void sum_tile(const int rows, const int is_turned, tile_job *job)
 {
     const tile_job t = *job;
     const real *a[BASES], *b = t.panel;
     vec sum[MR][NV];
-    const int64_t row = turned ? 1 : t.a_row, step = turned ? MR : 1;
+    const int64_t row = is_turned ? 1 : t.a_row, step = is_turned ? MR : 1;
     for (int i = 0; 3 * i < rows; i++)
         a[i] = t.a + 3 * i * row;
     BS_UNROLL
@@ -73,18 +76,12 @@ BS_INLINE void sum_tile(const int rows, const int turned, tile_job *job)
         if (next.at)
             bring_chunk(&next);
         BS_UNROLL
-        for (int i = 0; i < 4; i++, b += NR) {
-            add_term(rows, a, row, b, sum);
-            for (int j = 0; 3 * j < rows; j++)
-                a[j] += step;
-        }
+        for (int i = 0; i < 4; i++, b += NR)
+            add_term(rows, a, row, step, b, sum);
     }
     job->ahead = next;
-    for (; k < t.length; k++, b += NR) {
-        add_term(rows, a, row, b, sum);
-        for (int j = 0; 3 * j < rows; j++)
-            a[j] += step;
-    }
+    for (; k < t.length; k++, b += NR)
+        add_term(rows, a, row, step, b, sum);
     BS_UNROLL
     for (int i = 0; i < rows; i++)
         store_row(t.out + i * t.out_row, sum[i][0], sum[i][1], t.cols, t.add);
@@ -93,7 +90,7 @@ BS_INLINE void sum_tile(const int rows, const int turned, tile_job *job)
 #define DEFINE_TILE(rows)                                                                          \
     static void tile_##rows(tile_job *job)                                                         \
     {                                                                                              \
-        if (job->a_row == 1)                                                                       \
+        if (job->is_turned)                                                                        \
             sum_tile(rows, 1, job);                                                                \
         else                                                                                       \
             sum_tile(rows, 0, job);                                                                \
