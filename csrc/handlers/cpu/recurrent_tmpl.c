@@ -5,7 +5,7 @@
 
 #include "handlers/cpu/recurrent.h"
 
-enum { RUN = 256 }; /* cells that are done at a time */
+enum { RUN = 128 }; /* cells that are done at a time */
 
 static real *at(const step_job *j, int array, int64_t row, int64_t column)
 {
