@@ -491,6 +491,20 @@ def run_child(code, *arguments, **environment):
                    timeout=300)
 
 
+@pytest.mark.parametrize('transa', [False, True])
+def test_products_of_every_number_of_rows(transa):
+    """Register tiles of all heights, as they are and turned, and a last one that is lower."""
+    r = np.random.default_rng(0)
+    for dtype in DTYPES:
+        for instruction_set in INSTRUCTION_SETS:
+            handler = open_handler(dtype, instruction_set)
+            for m in [*range(3, 35), 51, 101, 131]:
+                a, b = r.standard_normal((m, 45)).astype(dtype), r.standard_normal((45, 70))
+                b, out = b.astype(dtype), np.full((m, 70), np.nan, dtype)
+                handler.dot_mm(a.T.copy() if transa else a, b, out, transa)
+                np.testing.assert_allclose(out, a @ b, rtol=0, atol=200 * np.finfo(dtype).eps)
+
+
 def test_products_without_blas():
     run_child(PRODUCTS, 'none', BRAINSTORM_BLAS='none')
 
@@ -875,6 +889,35 @@ def test_fork(threads):
         handler.dot_mm(a, a, again)
         os._exit(0 if (again == out).all() else 1)
     assert os.waitpid(pid, 0)[1] == 0
+
+
+@pytest.mark.skipif(not hasattr(os, 'fork'), reason='needs fork')
+def test_fork_in_the_middle_of_a_job(threads):
+    """The child has a pool of its own, and does not go on with what its parent was at."""
+    threads(2)
+    a = np.random.default_rng(0).standard_normal((600, 600)).astype(np.float32)
+    handler, expected, ends = open_handler(np.float32), np.zeros_like(a), threading.Event()
+    handler.dot_mm(a, a, expected)
+
+    def work():
+        other, out = open_handler(np.float32), np.zeros_like(a)
+        while not ends.is_set():
+            other.dot_mm(a, a, out)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    try:
+        for _ in range(40):
+            pid = os.fork()
+            if pid == 0:
+                outs = [np.zeros_like(a) for _ in range(3)]
+                for out in outs:
+                    handler.dot_mm(a, a, out)
+                os._exit(0 if all((out == expected).all() for out in outs) else 1)
+            assert os.waitpid(pid, 0)[1] == 0
+    finally:
+        ends.set()
+        worker.join()
 
 
 def test_number_of_threads(threads):
