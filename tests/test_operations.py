@@ -1,6 +1,7 @@
 """Every operation of the engine against its NumPy formula (op_cases.py)."""
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -498,11 +499,13 @@ def test_products_of_every_number_of_rows(transa):
     for dtype in DTYPES:
         for instruction_set in INSTRUCTION_SETS:
             handler = open_handler(dtype, instruction_set)
-            for m in [*range(3, 35), 51, 101, 131]:
-                a, b = r.standard_normal((m, 45)).astype(dtype), r.standard_normal((45, 70))
-                b, out = b.astype(dtype), np.full((m, 70), np.nan, dtype)
-                handler.dot_mm(a.T.copy() if transa else a, b, out, transa)
-                np.testing.assert_allclose(out, a @ b, rtol=0, atol=200 * np.finfo(dtype).eps)
+            for m, k in [*((m, 45) for m in range(3, 35)), (51, 45), (101, 45), (251, 1100)]:
+                a, b = r.standard_normal((m, k)).astype(dtype), r.standard_normal((k, 70))
+                b, out = b.astype(dtype), np.full((m + 1, 75), np.nan, dtype)
+                handler.dot_mm(a.T.copy() if transa else a, b, out[:m, :70], transa)
+                np.testing.assert_allclose(out[:m, :70], a @ b, rtol=0,
+                                           atol=10 * k * np.finfo(dtype).eps)
+                assert np.isnan(out[m]).all() and np.isnan(out[:, 70:]).all()
 
 
 def test_products_without_blas():
@@ -892,17 +895,21 @@ def test_fork(threads):
 
 
 @pytest.mark.skipif(not hasattr(os, 'fork'), reason='needs fork')
+@pytest.mark.filterwarnings('ignore::DeprecationWarning')
 def test_fork_in_the_middle_of_a_job(threads):
-    """The child has a pool of its own, and does not go on with what its parent was at."""
+    """The child, which has none of the parent's workers, computes what the parent would."""
     threads(2)
     a = np.random.default_rng(0).standard_normal((600, 600)).astype(np.float32)
     handler, expected, ends = open_handler(np.float32), np.zeros_like(a), threading.Event()
     handler.dot_mm(a, a, expected)
+    rounds = 0
 
     def work():
+        nonlocal rounds
         other, out = open_handler(np.float32), np.zeros_like(a)
         while not ends.is_set():
             other.dot_mm(a, a, out)
+            rounds += 1
 
     worker = threading.Thread(target=work)
     worker.start()
@@ -910,14 +917,19 @@ def test_fork_in_the_middle_of_a_job(threads):
         for _ in range(40):
             pid = os.fork()
             if pid == 0:
-                outs = [np.zeros_like(a) for _ in range(3)]
-                for out in outs:
-                    handler.dot_mm(a, a, out)
-                os._exit(0 if all((out == expected).all() for out in outs) else 1)
+                try:
+                    signal.alarm(60)
+                    outs = [np.zeros_like(a) for _ in range(3)]
+                    for out in outs:
+                        handler.dot_mm(a, a, out)
+                    os._exit(0 if all((out == expected).all() for out in outs) else 1)
+                except BaseException:
+                    os._exit(2)
             assert os.waitpid(pid, 0)[1] == 0
     finally:
         ends.set()
         worker.join()
+    assert rounds > 1
 
 
 def test_number_of_threads(threads):

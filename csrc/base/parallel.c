@@ -11,7 +11,9 @@
  *
  * Order of writes for a new job: close the tickets (new generation, no task left), write the
  * fields, open the tickets, tell the generation. A worker reads ticket, fields, ticket: if it has
- * seen a field of a newer job, its swap on the older ticket fails. */
+ * seen a field of a newer job, its swap on the older ticket fails. A job begins only when all tasks
+ * of the one before are counted; so a range that it leaves out has none left, and whoever has run a
+ * task that is not counted yet keeps that job open. */
 #include "base/parallel.h"
 
 #include <pthread.h>
@@ -42,7 +44,7 @@ static struct {
     OWN_LINE _Atomic int64_t finished;    /* tasks of the job */
     OWN_LINE _Atomic(bs_task *) task;     /* the job */
     _Atomic(void *) context;
-    atomic_int threads;       /* workers with a larger number leave this job alone */
+    atomic_int threads;       /* that take part; workers with a number from there on do not */
     OWN_LINE atomic_int busy; /* somebody runs a job; guards n_workers */
     int n_workers;            /* started in this process */
     atomic_int n_threads;     /* 0: not decided yet */
@@ -123,7 +125,7 @@ static void *worker(void *argument)
     return NULL;
 }
 
-static void forget_workers(void) /* in the child of a fork: no worker has come along */
+static void start_anew(void) /* in the child of a fork: no worker has come along */
 {
     pthread_mutex_init(&pool.mutex, NULL);
     pthread_cond_init(&pool.wake, NULL);
@@ -136,7 +138,7 @@ static void forget_workers(void) /* in the child of a fork: no worker has come a
 
 static void watch_forks(void)
 {
-    pthread_atfork(NULL, NULL, forget_workers);
+    pthread_atfork(NULL, NULL, start_anew);
 }
 
 /* Starts workers until there are `wanted`. If the system gives no more, the others do the work. */
@@ -180,7 +182,9 @@ static void open_job(int64_t n, bs_task *task, void *context, int threads)
     atomic_store_explicit(&pool.finished, 0, memory_order_release);
     for (int i = 0; i < threads; i++) {
         range *r = &pool.ranges[i];
-        const int64_t first = n * i / threads, end = n * (i + 1) / threads;
+        /* rounded up: the caller, who is awake, has a task first */
+        const int64_t first = (n * i + threads - 1) / threads,
+                      end = (n * (i + 1) + threads - 1) / threads;
         atomic_store_explicit(&r->first, first, memory_order_release);
         atomic_store_explicit(&r->n, (uint32_t)(end - first), memory_order_release);
         atomic_store(&r->ticket, (uint64_t)generation << 32);

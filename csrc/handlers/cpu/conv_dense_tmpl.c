@@ -121,7 +121,7 @@ typedef struct adding {
 static void add_panel(const adding *a, int64_t n, int64_t i, int64_t panel, real *copy)
 {
     const conv_back *c = a->c;
-    const int64_t width = c->d_out.w, height = tile_height(width);
+    const int64_t width = c->d_out.w;
     tile_job t = {.length = c->d_out.c,
                   .cols = min64(NR, a->span - panel * NR),
                   .a_row = c->d_out.pixel,
@@ -129,8 +129,8 @@ static void add_panel(const adding *a, int64_t n, int64_t i, int64_t panel, real
                   .out_row = c->stride_cols * c->in.c,
                   .add = 1};
     for (int64_t y = 0; y < c->d_out.h; y++)
-        for (int64_t x = 0; x < width; x += height) {
-            t.rows = min64(height, width - x);
+        for (int64_t x = 0; x < width; x += t.rows) {
+            t.rows = tile_height(width - x);
             t.a = pixel_at(&c->d_out, n, y, x);
             t.out = copy + (y * c->stride_rows + i) * c->line + x * t.out_row + panel * NR;
             K(tile)(&t);

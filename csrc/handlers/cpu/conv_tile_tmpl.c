@@ -8,8 +8,6 @@
 
 #include "handlers/cpu/images.h"
 
-enum { BASES = (MR + 2) / 3 }; /* x86 reaches base, base + step and base + 2 step by one pointer */
-
 static void store(real *out, vec sum, int64_t n, int add)
 {
     if (n >= VEC) {

@@ -86,7 +86,7 @@ static left pack_left(const product *p, const piece *q, int64_t k, int64_t depth
     for (int64_t at = 0; at < depth; at++) {
         const real *from = a_at(p, q->i, k + at), *end = from + q->m;
         real *row = to + at * MR;
-        for (; from + MR <= end; from += height, row += MR * depth)
+        for (; end - from >= MR; from += height, row += MR * depth)
             memcpy(row, from, MR * sizeof(real)); /* a size known beforehand is no call */
         for (; from < end; from += height, row += MR * depth)
             memcpy(row, from, (size_t)(end - from) * sizeof(real));

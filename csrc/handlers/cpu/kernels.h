@@ -114,11 +114,16 @@ enum { MR = 6 };
 enum { MR = 4 };
 #define EACH_HEIGHT(X) X(1) X(2) X(3) X(4)
 #endif
-enum { NV = 2, NR = NV * VEC };
+enum {
+    NV = 2,
+    NR = NV * VEC,
+    BASES = (MR + 2) / 3 /* x86 reaches base, base + step and base + 2 step by one pointer */
+};
 
-/* Height of tiles, the last of which may be lower, that divides so many rows almost evenly. */
+/* Of the first of the tiles that divide so many rows (> 0) almost evenly. */
 static inline int64_t tile_height(int64_t rows)
 {
+    BS_ASSERT(rows > 0);
     return div_up(rows, div_up(rows, MR));
 }
 
@@ -139,7 +144,7 @@ static inline ahead ahead_of(const real *matrix, int64_t pitch, int64_t rows, in
 }
 
 typedef struct tile_job {
-    int64_t rows, length, cols; /* rows <= MR, cols <= NR */
+    int64_t rows, length, cols; /* 0 < rows <= MR, 0 < cols <= NR */
     const real *a;
     int64_t a_row;     /* elements from a row to the next, whose k follow each other, */
     int is_turned;     /* or a is a strip of length x MR */

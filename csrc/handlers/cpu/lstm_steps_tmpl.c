@@ -173,11 +173,10 @@ static void add_product(const steps *s, const lines *a, int64_t from, const real
                   .panel = panel,
                   .out_row = out->pitch,
                   .add = 1};
-    const int64_t height = tile_height(end - first);
     if (!is_small(s))
         t.ahead = ahead_of(panel + size, AHEAD, size / AHEAD, AHEAD);
-    for (int64_t row = first; row < end; row += height) {
-        t.rows = min64(height, end - row);
+    for (int64_t row = first; row < end; row += t.rows) {
+        t.rows = tile_height(end - row);
         t.a = line_at(a, row) + from;
         t.out = line_at(out, row) + start;
         K(tile)(&t);

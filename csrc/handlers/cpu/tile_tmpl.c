@@ -1,10 +1,8 @@
-/* tile_tmpl.c - the register tile: MR x NR elements of a product whose sums stay in registers, the
- * core of all own products, and the panels it reads. */
+/* tile_tmpl.c - the register tile: up to MR x NR elements of a product whose sums stay in
+ * registers, the core of all own products, and the panels it reads. */
 #include <string.h>
 
 #include "handlers/cpu/kernels.h"
-
-enum { BASES = (MR + 2) / 3 }; /* x86 reaches base, base + row and base + 2 row by one pointer */
 
 /* A row that ends inside the tile. */
 static __attribute__((noinline)) void store_part(real *out, vec sum_0, vec sum_1, int64_t cols,
