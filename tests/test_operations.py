@@ -879,22 +879,39 @@ def test_one_handler_in_many_threads():
     assert not bad
 
 
-@pytest.mark.skipif(not hasattr(os, 'fork'), reason='needs fork')
+needs_fork = pytest.mark.skipif(not hasattr(os, 'fork'), reason='needs fork')
+
+
+def check_in_child(check):
+    """check() is true in a child of this process, within a minute."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            signal.alarm(60)
+            os._exit(0 if check() else 1)
+        except BaseException:
+            os._exit(2)
+    assert os.waitpid(pid, 0)[1] == 0
+
+
+@needs_fork
+@pytest.mark.filterwarnings('ignore::DeprecationWarning')
 def test_fork(threads):
     threads(2)
     a = np.random.default_rng(0).standard_normal((300, 300)).astype(np.float32)
     out = np.zeros_like(a)
     handler = open_handler(np.float32)
     handler.dot_mm(a, a, out)
-    pid = os.fork()
-    if pid == 0:
+
+    def check():
         again = np.zeros_like(a)
         handler.dot_mm(a, a, again)
-        os._exit(0 if (again == out).all() else 1)
-    assert os.waitpid(pid, 0)[1] == 0
+        return (again == out).all()
+
+    check_in_child(check)
 
 
-@pytest.mark.skipif(not hasattr(os, 'fork'), reason='needs fork')
+@needs_fork
 @pytest.mark.filterwarnings('ignore::DeprecationWarning')
 def test_fork_in_the_middle_of_a_job(threads):
     """The child, which has none of the parent's workers, computes what the parent would."""
@@ -911,21 +928,17 @@ def test_fork_in_the_middle_of_a_job(threads):
             other.dot_mm(a, a, out)
             rounds += 1
 
+    def check():
+        outs = [np.zeros_like(a) for _ in range(3)]
+        for out in outs:
+            handler.dot_mm(a, a, out)
+        return all((out == expected).all() for out in outs)
+
     worker = threading.Thread(target=work)
     worker.start()
     try:
         for _ in range(40):
-            pid = os.fork()
-            if pid == 0:
-                try:
-                    signal.alarm(60)
-                    outs = [np.zeros_like(a) for _ in range(3)]
-                    for out in outs:
-                        handler.dot_mm(a, a, out)
-                    os._exit(0 if all((out == expected).all() for out in outs) else 1)
-                except BaseException:
-                    os._exit(2)
-            assert os.waitpid(pid, 0)[1] == 0
+            check_in_child(check)
     finally:
         ends.set()
         worker.join()

@@ -180,14 +180,15 @@ static void open_job(int64_t n, bs_task *task, void *context, int threads)
     atomic_store_explicit(&pool.context, context, memory_order_release);
     atomic_store_explicit(&pool.threads, threads, memory_order_release);
     atomic_store_explicit(&pool.finished, 0, memory_order_release);
+    int64_t first = 0;
     for (int i = 0; i < threads; i++) {
         range *r = &pool.ranges[i];
         /* rounded up: the caller, who is awake, has a task first */
-        const int64_t first = (n * i + threads - 1) / threads,
-                      end = (n * (i + 1) + threads - 1) / threads;
+        const int64_t end = (n * (i + 1) + threads - 1) / threads;
         atomic_store_explicit(&r->first, first, memory_order_release);
         atomic_store_explicit(&r->n, (uint32_t)(end - first), memory_order_release);
         atomic_store(&r->ticket, (uint64_t)generation << 32);
+        first = end;
     }
     atomic_store(&pool.generation, generation);
     if (atomic_load(&pool.sleeping)) {

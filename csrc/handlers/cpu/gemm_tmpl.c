@@ -26,7 +26,8 @@ enum {
     BLAS_MN = 256,      /* least rows and columns of a product that a BLAS may compute, */
     BLAS_K = 2048,      /* least length of its sums, */
     TILE_M_BLAS = 256,  /* and most rows of its tiles */
-    /* most elements of op(a) that a tile copies if it is turned: they stay in the second cache */
+    /* most elements of op(a) that a tile copies if it is turned: in float32 they stay in the second
+     * cache */
     TURNED = TILE_M * PANEL_K / 2
 };
 
@@ -75,14 +76,14 @@ static void piece_by_blas(const bs_blas *blas, const product *p, const piece *q)
 /* Where op(a) of a piece lies: in place, or, if a is turned, in strips of depth x MR. */
 typedef struct left {
     const real *data;
-    int64_t row, tile; /* elements from one to the next */
+    int64_t tile; /* elements from a tile's rows to the next one's */
 } left;
 
 static left pack_left(const product *p, const piece *q, int64_t k, int64_t depth, int64_t height,
                       real *to)
 {
     if (!p->transa)
-        return (left){.data = a_at(p, q->i, k), .row = p->a_pitch, .tile = height * p->a_pitch};
+        return (left){.data = a_at(p, q->i, k), .tile = height * p->a_pitch};
     for (int64_t at = 0; at < depth; at++) {
         const real *from = a_at(p, q->i, k + at), *end = from + q->m;
         real *row = to + at * MR;
@@ -132,7 +133,7 @@ static void piece_by_tiles(const product *p, const piece *q, real *scratch)
             tile_job t = {.length = depth,
                           .cols = min64(NR, q->n - j),
                           .a = a.data,
-                          .a_row = a.row,
+                          .a_row = p->a_pitch,
                           .is_turned = p->transa,
                           .panel = panel_of(p, q, k, depth, j, scratch),
                           .out = q->out + j,
