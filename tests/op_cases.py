@@ -199,8 +199,8 @@ matrix_vector('divide_mv', lambda m, v, out: m / v, floor=0.1)
 
 def product(name, add):
     class Product(Case):
-        # m, n, k; the last ones are cut into tiles that share panels, or are cut along k; a BLAS
-        # may compute them
+        # m, n, k; the last ones are cut into tiles that share panels, or of whole rows, or are cut
+        # along k; a BLAS may compute them
         shapes = [
             (m, n, k, ta, tb)
             for m, n, k in [
@@ -212,6 +212,7 @@ def product(name, add):
                 (37, 65, 129),
                 (200, 530, 40),
                 (300, 50, 3),
+                (331, 70, 5),
                 (5, 21, 5000),
                 (257, 300, 2100),
                 (200, 40, 1500),
@@ -910,6 +911,24 @@ class momentum_step(Case):
     def expected(a):
         v = a['momentum'] * a['v'] - a['rate'] * a['g']
         return {'v': v, 'p': a['p'] + v}
+
+
+@case
+class dot_momentum_step(Case):
+    shapes = CASES['dot_mm'].shapes
+    tolerance = CASES['dot_mm'].tolerance
+
+    @staticmethod
+    def arguments(r, *shape):
+        product = CASES['dot_mm'].arguments(r, *shape)
+        more = {name: r.standard_normal(product['out'].shape) for name in ('v', 'p')}
+        return {'rate': 0.125, 'momentum': 0.75, **product, **more}
+
+    @staticmethod
+    def expected(a):
+        out = CASES['dot_mm'].expected(a)['out']
+        v = a['momentum'] * a['v'] - a['rate'] * out
+        return {'out': out, 'v': v, 'p': a['p'] + v}
 
 
 # ---- one step of an LSTM or a GRU ----

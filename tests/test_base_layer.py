@@ -262,6 +262,32 @@ def test_nan_of_a_layer_reaches_the_loss_or_the_debug_handler():
         net.forward_pass()
 
 
+def test_an_update_whose_backward_pass_fails_changes_no_parameter():
+    """Not even those of the layers that were through, with many weights."""
+    class MoodyLayerImpl(ScaledSquareLayerImpl):
+        fails = False
+
+        def backward_pass(self, buffers):
+            if self.fails:
+                raise ZeroDivisionError('not today')
+            super().backward_pass(buffers)
+    net = classifier(layers.FullyConnected(6000),
+                     ConstructionWrapper.create(MoodyLayerImpl, name='M'))
+    net.initialize(bs.Gaussian(0.5), seed=1)
+    stepper = bs.training.MomentumStepper(0.1, 0.9)
+    stepper.start(net)
+    net.provide_external_data(random_batch())
+    stepper.run()
+    before = net.get('parameters')
+    MoodyLayerImpl.fails = True
+    with pytest.raises(ZeroDivisionError, match='not today'):
+        stepper.run()
+    np.testing.assert_array_equal(net.get('parameters'), before)
+    MoodyLayerImpl.fails = False
+    stepper.run()
+    assert (net.get('parameters') != before).any()
+
+
 def test_views_that_a_layer_keeps_may_be_used_after_the_pass():
     class KeepsLayerImpl(ScaledSquareLayerImpl):
         kept = []

@@ -382,6 +382,10 @@ def test_one_hot_rows_are_scattered(dtype, instruction_set):
     np.testing.assert_allclose(out, before + d.T @ x, rtol=tolerance, atol=tolerance)
     handler.dot_mm(d, x, out, True)
     np.testing.assert_allclose(out, d.T @ x, rtol=tolerance, atol=tolerance)
+    v, p = np.ones_like(out), np.ones_like(out)
+    handler.dot_momentum_step(0.5, 0.25, d, x, out, v, p, True)
+    np.testing.assert_allclose(v, 0.25 - 0.5 * (d.T @ x), rtol=tolerance, atol=tolerance)
+    np.testing.assert_array_equal(p, 1 + v)
 
 
 @pytest.mark.parametrize('bad', [np.nan, np.inf, -np.inf])
@@ -397,6 +401,11 @@ def test_infinity_and_nan_beside_one_hot_rows(bad):
         out = np.zeros((99, 70), np.float32)
         handler.dot_mm(d, x, out, True)
         np.testing.assert_array_equal(np.isnan(out), np.isnan(d.T @ x))
+        v, p = np.ones_like(out), np.ones_like(out)
+        handler.dot_momentum_step(1.0, 0.0, d, x, out, v, p, True)
+        finite = np.isfinite(d.T @ x)  # where the update is made once
+        np.testing.assert_allclose(v[finite], -(d.T @ x)[finite], rtol=1e-5, atol=1e-5)
+        np.testing.assert_array_equal(p[finite], 1 + v[finite])
         x[5, 9] = bad  # in the one-hot matrix itself, and on top of another number
         out = np.zeros((130, 97), np.float32)
         handler.dot_mm(x, np.ones_like(w), out)

@@ -169,6 +169,26 @@ def test_updates_follow_the_formula(make, formula, attribute):
         np.testing.assert_allclose(getattr(stepper, attribute), v, rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.parametrize('batch_size', [1, 20])
+@pytest.mark.parametrize('dtype', [np.float32, np.float64])
+def test_the_backward_pass_updates_to_the_same_bits(dtype, batch_size):
+    """Without a look at the gradients, momentum updates a matrix as soon as its gradient is there;
+    a modifier that leaves them alone wants to see all of them before."""
+    nets = [classifier(layers.FullyConnected(340, name='A'), layers.FullyConnected(70, name='B'),
+                       shape=(50,), dtype=dtype) for _ in range(2)]
+    steppers = [bs.training.MomentumStepper(0.1, 0.9) for _ in nets]
+    nets[1].set_gradient_modifiers(bs.value_modifiers.ClipValues(-np.inf, np.inf))
+    for net, stepper in zip(nets, steppers):
+        net.initialize(bs.Gaussian(0.1), seed=1)
+        stepper.start(net)
+        for seed in range(4):
+            net.provide_external_data(random_batch((50,), batch_size=batch_size, seed=seed))
+            stepper.run()
+    for buffer in ('parameters', 'gradients', 'A.outputs.default', 'B.output_deltas.default'):
+        np.testing.assert_array_equal(nets[0].get(buffer), nets[1].get(buffer), err_msg=buffer)
+    np.testing.assert_array_equal(steppers[0].velocity, steppers[1].velocity)
+
+
 def test_attributes_may_change_between_updates():
     net, stepper = mlp(), bs.training.SgdStepper(0.3)
     stepper.start(net)

@@ -71,6 +71,14 @@ bs_status bs_check_product(const bs_op_info *op, const bs_value *values, bs_erro
                         (const int64_t[]){a->dim[ta], b->dim[!tb]}, err);
 }
 
+bs_status bs_check_product_step(const bs_op_info *op, const bs_value *values, bs_error *err)
+{
+    const bs_array *out = bs_arg_array(op, values, "out");
+    BS_TRY(bs_check_product(op, values, err));
+    BS_TRY(bs_want_dims(op, values, bs_arg_position(op, "v"), 2, out->dim, err));
+    return bs_want_dims(op, values, bs_arg_position(op, "p"), 2, out->dim, err);
+}
+
 bs_status bs_check_sum(const bs_op_info *op, const bs_value *values, bs_error *err)
 {
     const bs_array *a = bs_arg_array(op, values, "a"), *out = bs_arg_array(op, values, "out");

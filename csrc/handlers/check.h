@@ -13,6 +13,7 @@ bs_check bs_check_probability;   /* likewise, and its number lies in [0, 1] */
 bs_check bs_check_mv;            /* m and out (M, N), v (1, N), (N,) or (M, 1) */
 bs_check bs_check_mv_full;       /* or v (M, N) */
 bs_check bs_check_product;       /* op(a) (M, K), op(b) (K, N), out (M, N) */
+bs_check bs_check_product_step;  /* the same, and v and p (M, N) */
 bs_check bs_check_sum;           /* out is a without the axis, which it may keep with size 1 */
 bs_check bs_check_broadcast;     /* out is a, whose axis has size 1, with another size there */
 bs_check bs_check_merge;         /* a (..., A), b (..., B), out (..., A + B) */

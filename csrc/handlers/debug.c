@@ -194,6 +194,11 @@ static void run(bs_handler *h, bs_op_id id, const bs_operands *operands)
 #define ENTRY_SSAAA(op)                                                                            \
     ENTRY(op, (bs_handler * h, double s, double t, bs_a_ a, bs_a_ b, bs_a_ c), .array = {a, b, c}, \
           .number = {s, t})
+#define ENTRY_SSA5II(op)                                                                           \
+    ENTRY(op,                                                                                      \
+          (bs_handler * h, double s, double t, bs_a_ a, bs_a_ b, bs_a_ c, bs_a_ d, bs_a_ e, int i, \
+           int j),                                                                                 \
+          .array = {a, b, c, d, e}, .number = {s, t}, .integer = {i, j})
 #define ENTRY_AIA(op)                                                                              \
     ENTRY(op, (bs_handler * h, bs_a_ a, int i, bs_a_ b), .array = {a, b}, .integer = {i})
 #define ENTRY_AAAII(op)                                                                            \

@@ -15,6 +15,13 @@ void bs_fallback_momentum_step(bs_handler *h, double rate, double momentum, bs_a
     bs_add_tt(h, p, v, p);
 }
 
+void bs_fallback_dot_momentum_step(bs_handler *h, double rate, double momentum, bs_a_ a, bs_a_ b,
+                                   bs_a_ out, bs_a_ v, bs_a_ p, int transa, int transb)
+{
+    bs_dot_mm(h, a, b, out, transa, transb);
+    bs_momentum_step(h, rate, momentum, out, v, p);
+}
+
 /* average = decay*average + (1 - decay)*x*y; part is scratch of the same shape */
 static void average(bs_handler *h, double decay, bs_a_ x, bs_a_ y, bs_a_ of, bs_a_ part)
 {

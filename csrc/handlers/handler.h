@@ -37,6 +37,8 @@ typedef void bs_op_SAA(bs_handler *h, double s, bs_a_ a, bs_a_ b);
 typedef void bs_op_SAAA(bs_handler *h, double s, bs_a_ a, bs_a_ b, bs_a_ c);
 typedef void bs_op_SSA(bs_handler *h, double s, double t, bs_a_ a);
 typedef void bs_op_SSAAA(bs_handler *h, double s, double t, bs_a_ a, bs_a_ b, bs_a_ c);
+typedef void bs_op_SSA5II(bs_handler *h, double s, double t, bs_a_ a, bs_a_ b, bs_a_ c, bs_a_ d,
+                          bs_a_ e, int i, int j);
 typedef void bs_op_AIA(bs_handler *h, bs_a_ a, int i, bs_a_ b);
 typedef void bs_op_AAAII(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ c, int i, int j);
 typedef void bs_op_AAAAI(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ c, bs_a_ d, int i);
@@ -250,6 +252,10 @@ bs_block *bs_scratch_block(const bs_handler *h, const void *data); /* that data 
 #define BS_FWD_SSAAA(n)                                                                            \
     static inline void bs_##n(bs_handler *h, double s, double t, bs_a_ a, bs_a_ b, bs_a_ c)        \
         BS_CALL_(n, s, t, a, b, c)
+#define BS_FWD_SSA5II(n)                                                                           \
+    static inline void bs_##n(bs_handler *h, double s, double t, bs_a_ a, bs_a_ b, bs_a_ c,        \
+                              bs_a_ d, bs_a_ e, int i, int j)                                      \
+        BS_CALL_(n, s, t, a, b, c, d, e, i, j)
 #define BS_FWD_AIA(n)                                                                              \
     static inline void bs_##n(bs_handler *h, bs_a_ a, int i, bs_a_ b) BS_CALL_(n, a, i, b)
 #define BS_FWD_AAAII(n)                                                                            \

@@ -87,6 +87,7 @@ void bs_values_of(bs_value *values, const bs_op_info *op, const bs_operands *ope
 #define CALL_SAAA(f)    f(h, x.number[0], ARRAYS_3)
 #define CALL_SSA(f)     f(h, x.number[0], x.number[1], x.array[0])
 #define CALL_SSAAA(f)   f(h, x.number[0], x.number[1], ARRAYS_3)
+#define CALL_SSA5II(f)  f(h, x.number[0], x.number[1], ARRAYS_5, x.integer[0], x.integer[1])
 #define CALL_AIA(f)     f(h, x.array[0], x.integer[0], x.array[1])
 #define CALL_AAAII(f)   f(h, ARRAYS_3, x.integer[0], x.integer[1])
 #define CALL_AAAAI(f)   f(h, ARRAYS_4, x.integer[0])

@@ -46,11 +46,10 @@ static void backward(bs_handler *h, const void *state, const bs_io *io)
     const fully_connected *self = state;
     const bs_array x = bs_flat(&io->in[X]), dx = bs_flat(&io->d_in[X]),
                    w = bs_matrix(&io->param[W], 1);
-    const bs_array y = bs_flat(&io->out[Y]), dy = bs_flat(&io->d_out[Y]),
-                   dw = bs_matrix(&io->d_param[W], 1);
+    const bs_array y = bs_flat(&io->out[Y]), dy = bs_flat(&io->d_out[Y]);
     bs_activate_deriv(h, self->activation, &y, &dy, &dy);
     bs_put_dot(h, io->d_in_write[X], &dy, BS_NO_TRANS, &w, BS_NO_TRANS, &dx);
-    bs_put_dot(h, io->d_param_write[W], &dy, BS_TRANS, &x, BS_NO_TRANS, &dw);
+    bs_put_weight_gradient(h, io, W, &dy, &x);
     bs_put_column_sums(h, io->d_param_write[BIAS], &dy, &io->d_param[BIAS]);
 }
 

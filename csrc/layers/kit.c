@@ -131,6 +131,20 @@ void bs_put_dot(bs_handler *h, bs_write write, const bs_array *a, int trans_a, c
         bs_dot_add_mm(h, a, b, out, trans_a, trans_b);
 }
 
+void bs_put_weight_gradient(bs_handler *h, const bs_io *io, int param, const bs_array *a,
+                            const bs_array *b)
+{
+    const bs_array gradient = bs_matrix(&io->d_param[param], 1);
+    if (!io->update || io->d_param_write[param] != BS_SET) {
+        bs_put_dot(h, io->d_param_write[param], a, BS_TRANS, b, BS_NO_TRANS, &gradient);
+        return;
+    }
+    const bs_array w = bs_matrix(&io->param[param], 1), v = bs_matrix(&io->velocity[param], 1);
+    bs_dot_momentum_step(h, io->update->rate, io->update->momentum, a, b, &gradient, &v, &w,
+                         BS_TRANS, BS_NO_TRANS);
+    io->is_updated[param] = 1;
+}
+
 void bs_put_column_sums(bs_handler *h, bs_write write, const bs_array *a, const bs_array *out)
 {
     if (write == BS_SET) {

@@ -49,6 +49,10 @@ void bs_put_mult_mv(bs_handler *h, bs_write write, const bs_array *m, const bs_a
                     const bs_array *out); /* m * v */
 void bs_put_dot(bs_handler *h, bs_write write, const bs_array *a, int trans_a, const bs_array *b,
                 int trans_b, const bs_array *out); /* op(a) op(b) */
+/* The gradient a' b of a matrix of parameters, and their update if io wants one: to be called when
+ * the layer has no more use for them in this pass. */
+void bs_put_weight_gradient(bs_handler *h, const bs_io *io, int param, const bs_array *a,
+                            const bs_array *b);
 void bs_put_column_sums(bs_handler *h, bs_write write, const bs_array *a,
                         const bs_array *out); /* sum over rows */
 

@@ -18,6 +18,13 @@ typedef enum bs_pass { BS_INFERENCE, BS_TRAINING } bs_pass;
  * memory all the same. */
 typedef enum bs_write { BS_SET, BS_ADD, BS_SKIP } bs_write;
 
+/* Updates of parameters p by their gradients g, v = momentum * v - rate * g, p += v, which layers
+ * may make of a gradient at once, while it is in the cache. */
+typedef struct bs_early_update {
+    double rate, momentum;
+    const bs_array *velocity; /* flat, as the parameters of the network */
+} bs_early_update;
+
 /* What one layer sees of a pass, indexed in the order of declaration. Time-sized arrays are (T, B,
  * ...), those with a context slot (T+1, B, ...) with the state before step 0 in the last row.
  * Features of one dimension may be columns of a wider matrix; those of more are packed, row by row.
@@ -34,7 +41,10 @@ typedef struct bs_io {
     const bs_array *d_param;
     const bs_write *d_in_write;
     const bs_write *d_param_write;
-    const bs_write *inner_write; /* BS_ADD: a consumer of internal NAME has added to dNAME */
+    const bs_write *inner_write;   /* BS_ADD: a consumer of internal NAME has added to dNAME */
+    const bs_early_update *update; /* that may be made, or NULL */
+    const bs_array *velocity;      /* [parameter], if there is an update */
+    char *is_updated;              /* [parameter] for the layer to say so */
 
     bs_pass pass; /* of the forward pass that ran, in backward too */
 } bs_io;
@@ -47,7 +57,8 @@ enum {
     BS_IS_LOSS = 2,      /* its output is a loss value */
     BS_ANY_INPUTS = 4,   /* the ports are those that are wired */
     BS_WANTS_ZEROED = 8, /* deltas and gradients are zeroed before backward, all marks are BS_ADD */
-    BS_FILLS_INTERNALS = 16 /* backward fills internals, which are not backward-only */
+    BS_FILLS_INTERNALS = 16, /* backward fills internals, which are not backward-only */
+    BS_MAY_FAIL = 32 /* passes may fail for reasons of their own, other than for want of memory */
 };
 /* flags of a port; of a parameter */
 enum {

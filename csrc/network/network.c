@@ -20,6 +20,8 @@ struct bs_network {
     int was_lean;   /* the last one */
     int has_run[2]; /* a forward pass, a backward pass */
     int is_ready;   /* a forward pass has run at the present size */
+    int is_warm;    /* a backward pass has: it needs no more memory */
+    int may_fail;   /* some layer has BS_MAY_FAIL */
     bs_hook *gradient_hook;
     void *gradient_context;
     atomic_flag busy;
@@ -40,6 +42,8 @@ bs_status bs_network_create(bs_network **out, const bs_graph *graph, bs_device *
     BS_TRY_DONE(bs_program_create(&net->program, &net->arena, &net->wiring, &net->layout, err));
     bs_handler_init(&net->handler, device, &net->own_stream);
     bs_program_refresh(&net->program, &net->buffers);
+    for (int l = 0; l < net->wiring.n; l++)
+        net->may_fail |= net->wiring.layer[l].type->flags & BS_MAY_FAIL;
     *out = net;
     return BS_OK;
 done:
@@ -175,7 +179,7 @@ bs_status bs_network_resize(bs_network *net, int64_t T, int64_t B, bs_error *err
     if (T == net->buffers.T && B == net->buffers.B)
         return BS_OK;
     BS_TRY(bs_buffers_resize(&net->buffers, T, B, err));
-    net->is_ready = 0;
+    net->is_ready = net->is_warm = 0;
     bs_program_refresh(&net->program, &net->buffers);
     return BS_OK;
 }
@@ -189,7 +193,7 @@ bs_status bs_network_set_device(bs_network *net, bs_device *device, bs_error *er
         bs_stream *stream = net->handler.stream;
         bs_handler_close(&net->handler); /* its scratch belongs to the device of before */
         bs_handler_init(&net->handler, device, stream);
-        net->has_run[0] = net->has_run[1] = net->is_ready = 0;
+        net->has_run[0] = net->has_run[1] = net->is_ready = net->is_warm = 0;
         bs_program_refresh(&net->program, &net->buffers);
     }
     bs_device_release(before);
@@ -305,7 +309,16 @@ bs_status bs_network_forward(bs_network *net, bs_pass pass, int n_states,
     return bs_network_finish(net, err);
 }
 
-bs_status bs_network_backward(bs_network *net, bs_error *err)
+/* An update that is made early cannot be taken back, so no layer and no check may fail behind it. A
+ * device that wraps another one looks for failures, one with memory of its own finds them late. */
+static int may_update_early(const bs_network *net)
+{
+    const bs_device *device = net->buffers.device;
+    return net->is_warm && !net->may_fail && !net->gradient_hook && device->memory == device &&
+           device->type->host_memory;
+}
+
+bs_status bs_network_backward(bs_network *net, const bs_early_update *update, bs_error *err)
 {
     BS_TRY(bs_network_finish(net, err));
     if (!net->is_ready)
@@ -318,13 +331,20 @@ bs_status bs_network_backward(bs_network *net, bs_error *err)
     net->has_run[1] = 1;
     net->was_lean = net->is_lean;
     const int flushed = bs_flush_subnormals(1);
-    bs_program_backward(&net->program, &net->handler, net->is_lean);
+    bs_program_backward(&net->program, &net->handler, net->is_lean,
+                        may_update_early(net) ? update : NULL);
     bs_flush_subnormals(flushed);
     BS_TRY(bs_network_finish(net, err));
+    net->is_warm = 1;
     if (!net->gradient_hook)
         return BS_OK;
     bs_handler_flush(&net->handler); /* it will look at gradients */
     return net->gradient_hook(net->gradient_context, err);
+}
+
+int bs_network_has_updated(const bs_network *net, int layer, int index)
+{
+    return net->program.step[layer].is_updated[index];
 }
 
 static const bs_program_step *loss_step(const bs_network *net, int i)

@@ -84,10 +84,18 @@ typedef struct bs_state_before {
 
 /* Forward and backward pass over what stands in Input's outputs, unless something was wrong with
  * the data of an update before (see bs_stepper_run). Errors carry the layer's name. BS_STATE: a
- * backward pass without a forward pass since the size or the device has changed. */
+ * backward pass without a forward pass since the size or the device has changed.
+ *
+ * `update` (NULL: none) is one that layers may make of some parameters. They do where nobody asks
+ * for gradients before (bs_network_set_gradient_hook) and nothing is expected to fail: no layer has
+ * BS_MAY_FAIL, the device keeps its arrays on the host and checks nothing, and a backward pass has
+ * taken its memory since the size or the device has changed. */
 bs_status bs_network_forward(bs_network *net, bs_pass pass, int n_states,
                              const bs_state_before *states, bs_error *err);
-bs_status bs_network_backward(bs_network *net, bs_error *err);
+bs_status bs_network_backward(bs_network *net, const bs_early_update *update, bs_error *err);
+
+/* Whether the last backward pass has updated parameter number `index` of the layer. */
+int bs_network_has_updated(const bs_network *net, int layer, int index);
 
 /* Loss layers in the order of execution: how many, and name and value after a forward pass, which
  * is waited for. */

@@ -48,10 +48,14 @@ static bs_status make_marks(planner *p, bs_program_step *step, int l)
     BS_TRY(BS_ARENA_NEW(p->arena, &step->d_in_write_lean, layer->in.n, "a program", p->err));
     BS_TRY(BS_ARENA_NEW(p->arena, &step->d_param_write, layer->param.n, "a program", p->err));
     BS_TRY(BS_ARENA_NEW(p->arena, &step->inner_write, layer->inner.n, "a program", p->err));
+    BS_TRY(BS_ARENA_NEW(p->arena, &step->velocity, layer->param.n, "a program", p->err));
+    BS_TRY(BS_ARENA_NEW(p->arena, &step->is_updated, layer->param.n, "a program", p->err));
     BS_TRY(BS_ARENA_NEW(p->arena, &step->zeroing, most, "a program", p->err));
     BS_TRY(BS_ARENA_NEW(p->arena, &step->detour, step->n_arrays, "a program", p->err));
     step->io.d_param_write = step->d_param_write;
     step->io.inner_write = step->inner_write;
+    step->io.velocity = step->velocity;
+    step->io.is_updated = step->is_updated;
     return BS_OK;
 }
 
@@ -156,6 +160,8 @@ static void commit_ports(planner *p, bs_program_step *step, int l)
     memset(p->port_uses, 0, (size_t)layout->n_leaves);
 }
 
+enum { LARGE = 1 << 14 }; /* a parameter that is worth an early update */
+
 /* The layer's own deltas and gradients. */
 static void plan_own(planner *p, bs_program_step *step, int l)
 {
@@ -176,6 +182,7 @@ static void plan_own(planner *p, bs_program_step *step, int l)
     for (int i = 0; i < layer->param.n; i++) {
         const int leaf = bs_layout_leaf(layout, l, BS_GRADIENTS, i);
         const int no_gradient = (layer->param.buffer[i].flags & BS_NO_GRADIENT) != 0;
+        step->is_large |= bs_shape_size(&layout->leaf[leaf].shape) >= LARGE;
         step->d_param_write[i] = p->written[leaf] || wants_zeroed || no_gradient ? BS_ADD : BS_SET;
         if (!p->written[leaf] && (no_gradient || wants_zeroed))
             zero(step, leaf, 0, BOTH);

@@ -149,7 +149,25 @@ void bs_program_forward(bs_program *program, bs_handler *h, bs_pass pass)
     }
 }
 
-void bs_program_backward(bs_program *program, bs_handler *h, int lean)
+static void begin_update(const bs_program *program, bs_program_step *step,
+                         const bs_early_update *update)
+{
+    const bs_layout *layout = program->layout;
+    const int l = (int)(step - program->step);
+    step->io.update = step->is_large ? update : NULL;
+    for (int i = 0; step->is_large && i < step->layer->param.n; i++) {
+        const bs_leaf *leaf = &layout->leaf[bs_layout_leaf(layout, l, BS_PARAMETERS, i)];
+        step->is_updated[i] = 0;
+        if (!update)
+            continue;
+        step->velocity[i] = step->io.param[i];
+        step->velocity[i].data =
+            bs_slice(update->velocity, leaf->column, bs_shape_size(&leaf->shape)).data;
+    }
+}
+
+void bs_program_backward(bs_program *program, bs_handler *h, int lean,
+                         const bs_early_update *update)
 {
     const int pass = lean ? BS_LEAN_PASS : BS_WHOLE_PASS;
     for (int l = program->wiring->n - 1; l >= 0; l--) {
@@ -160,6 +178,7 @@ void bs_program_backward(bs_program *program, bs_handler *h, int lean)
             if (step->zeroing[i].passes & pass)
                 bs_fill(h, &step->zeroing[i].array, 0.0);
         step->io.d_in_write = lean ? step->d_in_write_lean : step->d_in_write;
+        begin_update(program, step, update);
         begin_step(program, step, h, lean ? BACKWARD_LEAN : BACKWARD);
         if (h->error.code == BS_OK)
             step->layer->type->backward(h, step->layer->state, &step->io);

@@ -41,6 +41,9 @@ typedef struct bs_program_step {
     bs_write *d_in_write,
         *d_in_write_lean; /* lean: BS_SKIP where the deltas go into dead ends alone */
     bs_write *d_param_write, *inner_write;
+    int is_large;       /* some parameter is worth an early update */
+    bs_array *velocity; /* [parameter] of the update of a backward pass */
+    char *is_updated;   /* [parameter]: the last backward pass has made its update */
     int n_detours;
     bs_detour *detour;
     bs_mark mark; /* of the scratch, while the step runs */
@@ -64,8 +67,9 @@ void bs_program_refresh(bs_program *program, const bs_buffers *buffers);
 int bs_program_detour(const bs_program *program, int leaf, bs_array *out);
 
 /* Runs all steps; stops at the first failure in h->error and puts the layer's name in front of it.
- * Lean: without the deltas into dead ends. */
+ * Lean: without the deltas into dead ends. Update: layers may make it; NULL: none. */
 void bs_program_forward(bs_program *program, bs_handler *h, bs_pass pass);
-void bs_program_backward(bs_program *program, bs_handler *h, int lean);
+void bs_program_backward(bs_program *program, bs_handler *h, int lean,
+                         const bs_early_update *update);
 
 #endif

@@ -197,7 +197,7 @@ static PyObject *network_backward_pass(network_object *self, PyObject *unused)
     if (bs_network_hold(self) < 0)
         return NULL;
     Py_BEGIN_ALLOW_THREADS
-    status = bs_network_backward(self->net, &err);
+    status = bs_network_backward(self->net, NULL, &err);
     Py_END_ALLOW_THREADS
     bs_network_let_go(self);
     return status == BS_OK ? Py_NewRef(Py_None) : bs_raise(&err);

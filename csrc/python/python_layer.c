@@ -133,7 +133,7 @@ static void backward(bs_handler *h, const void *state, const bs_io *io)
 const bs_layer_type bs_python_layer = {.name = "custom layer",
                                        .options = options,
                                        .state_size = sizeof(python_layer),
-                                       .flags = BS_ANY_INPUTS | BS_WANTS_ZEROED,
+                                       .flags = BS_ANY_INPUTS | BS_WANTS_ZEROED | BS_MAY_FAIL,
                                        .setup = setup,
                                        .forward = forward,
                                        .backward = backward};

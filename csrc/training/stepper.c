@@ -195,7 +195,12 @@ static bs_status update(bs_stepper *stepper, const bs_vectors *v, bs_error *err)
     if (stepper->type->before)
         step(stepper, stepper->type->before, v);
     BS_TRY(bs_network_forward(stepper->net, BS_TRAINING, 0, NULL, err));
-    BS_TRY(bs_network_backward(stepper->net, err));
+    if (stepper->type->during) {
+        const bs_early_update early = stepper->type->during(&stepper->options, v);
+        BS_TRY(bs_network_backward(stepper->net, &early, err));
+    } else {
+        BS_TRY(bs_network_backward(stepper->net, NULL, err));
+    }
     step(stepper, stepper->type->after, v);
     return BS_OK;
 }

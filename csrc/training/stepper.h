@@ -37,12 +37,16 @@ void bs_scale_parameters(bs_handler *h, const bs_vectors *v, double factor);
 
 /* The part of an update before or after the passes. */
 typedef void bs_update_part(bs_handler *h, const bs_stepper_options *o, const bs_vectors *v);
+/* The update that the backward pass may make of some parameters; `after` leaves these out
+ * (bs_network_has_updated). */
+typedef bs_early_update bs_update_during(const bs_stepper_options *o, const bs_vectors *v);
 
 typedef struct bs_stepper_type {      /* a stepper's file ends in one const of this type */
     const char *name;                 /* "Momentum" */
     const bs_stepper_option *options; /* ends with a name of NULL */
     int n_states;
-    bs_update_part *before; /* may be NULL */
+    bs_update_part *before;   /* may be NULL */
+    bs_update_during *during; /* may be NULL */
     bs_update_part *after;
 } bs_stepper_type;
 
@@ -77,7 +81,9 @@ void bs_stepper_set_updates(bs_stepper *stepper, int64_t updates);
 /* One update: before, forward, backward, after. A device that works while the host goes on may not
  * be done with it yet. Where its data was wrong it changes no parameter, and the next call that
  * waits for the device fails: the next run, which is made all the same, or a function of the
- * network. Then it does not count any more.
+ * network. Then it does not count any more. An update that fails in a pass changes no parameter
+ * either, but where memory runs out in the backward pass of a size that had enough before: some
+ * parameters may be updated then, as bs_network_backward says.
  * BS_STATE before start, or when the network has changed its handler since. */
 bs_status bs_stepper_run(bs_stepper *stepper, bs_error *err);
 

@@ -208,8 +208,8 @@ enum { ROWS = 37, COLS = 23, DEPTH = 41, BATCH = 5, CELLS = 7 };
 enum { SIDE = 6, CHANNELS = 3, FILTERS = 4 };
 
 typedef struct fusion_data {
-    double x[ROWS * DEPTH], w[COLS * DEPTH], bias[COLS], y[ROWS * COLS], p[ROWS * COLS], loss[ROWS],
-        targets[ROWS];
+    double x[ROWS * DEPTH], w[COLS * DEPTH], bias[COLS], y[ROWS * COLS], p[ROWS * COLS],
+        z[ROWS * COLS], loss[ROWS], targets[ROWS];
     double cells[BATCH * CELLS * 120];
     double images[BATCH * SIDE * SIDE * CHANNELS], maps[BATCH * SIDE * SIDE * FILTERS],
         window[FILTERS * 3 * 3 * CHANNELS];
@@ -293,7 +293,7 @@ static void run_fusions(fixture *f, fusion_data *d)
                    y = matrix_of(d->y, ROWS, COLS);
     const bs_array bias = bs_array_packed(d->bias, BS_F64, 1, (const int64_t[]){COLS});
     const bs_array targets = matrix_of(d->targets, ROWS, 1), loss = matrix_of(d->loss, ROWS, 1);
-    const bs_array p = matrix_of(d->p, ROWS, COLS);
+    const bs_array p = matrix_of(d->p, ROWS, COLS), z = matrix_of(d->z, ROWS, COLS);
     const bs_array flat_x = bs_array_packed(d->x, BS_F64, 1, (const int64_t[]){ROWS * COLS});
     const bs_array flat_y = bs_array_packed(d->y, BS_F64, 1, (const int64_t[]){ROWS * COLS});
     const bs_array flat_w = bs_array_packed(d->w, BS_F64, 1, (const int64_t[]){ROWS * COLS});
@@ -311,6 +311,7 @@ static void run_fusions(fixture *f, fusion_data *d)
     bs_dropout(&f->h, 0.25, &flat_y, &flat_p, &flat_y);
     bs_sgd_step(&f->h, 0.1, &flat_y, &flat_p, &flat_x);
     bs_momentum_step(&f->h, 0.1, 0.9, &flat_y, &flat_p, &flat_x);
+    bs_dot_momentum_step(&f->h, 0.1, 0.9, &x, &w, &y, &p, &z, 0, 1);
     bs_mult_tt(&f->h, &flat_p, &flat_p, &flat_p); /* averages of squares are not negative */
     bs_rmsprop_step(&f->h, 0.1, 0.8, 0.01, 0.5, &flat_y, &flat_p, &flat_w, &flat_x);
     bs_adagrad_step(&f->h, 0.1, 0.01, &flat_y, &flat_p, &flat_x);

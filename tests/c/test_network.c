@@ -364,6 +364,67 @@ BS_TEST(network_is_entered_once)
     bs_graph_close(graph);
 }
 
+enum { SIDE = 130 };
+
+static void one_large_matrix(bs_graph *g, bs_error *err)
+{
+    static const bs_named_shape data = {"default", {.scale = BS_TIME, .ndim = 1, .dim = {SIDE}}};
+    const bs_setting shapes = {.name = "out_shapes", .kind = BS_SHAPES, .n = 1, .shapes = &data};
+    const bs_setting size = {.name = "size", .kind = BS_NUMBER, .number = SIDE, .is_integer = 1};
+    bs_graph_add(g, bs_layer_type_find("Input"), "Input", 1, &shapes, err);
+    bs_graph_add(g, bs_layer_type_find("FullyConnected"), "A", 1, &size, err);
+    wire(g, "Input.default>A.default", err);
+}
+
+static bs_status no_hook(void *context, bs_error *err)
+{
+    (void)context, (void)err;
+    return BS_OK;
+}
+
+/* Whether a backward pass after a forward pass updates the matrix of layer 1 and nothing else. */
+static int updates_early(bs_network *net, const bs_early_update *update)
+{
+    bs_error err = {0};
+    CHECK(bs_network_forward(net, BS_TRAINING, 0, NULL, &err) == BS_OK);
+    CHECK(bs_network_backward(net, update, &err) == BS_OK);
+    CHECK(!bs_network_has_updated(net, 1, 1)); /* the bias */
+    return bs_network_has_updated(net, 1, 0);
+}
+
+BS_TEST(network_updates_early)
+{
+    enum { N = SIDE * SIDE + SIDE };
+    static float velocity[N];
+    bs_error err = {0};
+    bs_graph *graph = NULL;
+    bs_network *net = NULL;
+    bs_device *device = NULL, *debug = NULL;
+    const bs_array v = bs_array_packed(velocity, BS_F32, 1, (const int64_t[]){N});
+    const bs_early_update update = {.rate = 0.1, .momentum = 0.5, .velocity = &v};
+    bs_graph_create(&graph, &err);
+    one_large_matrix(graph, &err);
+    bs_device_open(&device, "cpu", BS_F32, NULL, &err);
+    CHECK(bs_debug_open(&debug, device, &err) == BS_OK);
+    CHECK(bs_network_create(&net, graph, device, &err) == BS_OK);
+    CHECK(!updates_early(net, &update)); /* it takes its memory */
+    CHECK(updates_early(net, &update));
+    CHECK(!updates_early(net, NULL));
+    CHECK(bs_network_resize(net, 2, 3, &err) == BS_OK);
+    CHECK(!updates_early(net, &update));
+    CHECK(updates_early(net, &update));
+    bs_network_set_gradient_hook(net, no_hook, NULL);
+    CHECK(!updates_early(net, &update));
+    bs_network_set_gradient_hook(net, NULL, NULL);
+    CHECK(updates_early(net, &update));
+    CHECK(bs_network_set_device(net, debug, &err) == BS_OK);
+    CHECK(!updates_early(net, &update) && !updates_early(net, &update));
+    bs_network_close(net);
+    bs_device_release(debug);
+    bs_device_release(device);
+    bs_graph_close(graph);
+}
+
 BS_TEST(network_changes_its_device)
 {
     bs_error err = {0};
@@ -381,7 +442,7 @@ BS_TEST(network_changes_its_device)
     CHECK(bs_network_array(net, BS_LEAF_PARAMETERS, &parameters, NULL, &err) == BS_OK);
     ((float *)parameters.data)[3] = 0.5f;
     CHECK(bs_network_forward(net, BS_TRAINING, 0, NULL, &err) == BS_OK);
-    CHECK(bs_network_backward(net, &err) == BS_OK);
+    CHECK(bs_network_backward(net, NULL, &err) == BS_OK);
     CHECK(bs_network_has_run(net, 0) && bs_network_has_run(net, 1));
     CHECK(bs_network_set_device(net, twice, &err) == BS_OK);
     CHECK(bs_network_array(net, BS_LEAF_PARAMETERS, &parameters, NULL, &err) == BS_OK);

@@ -10,8 +10,10 @@ enum {
     FEW_TERMS = 4
 };
 
-void K(finish_row)(const product *p, real *out, int64_t j, int64_t n)
+void K(finish_row)(const product *p, int64_t i, int64_t j, int64_t n)
 {
+    const momentum_update *u = p->update;
+    real *out = p->out + i * p->out_pitch + j;
     if (p->bias) {
         const real *bias = p->bias + j;
         BS_IVDEP
@@ -19,6 +21,9 @@ void K(finish_row)(const product *p, real *out, int64_t j, int64_t n)
             out[c] += bias[c];
     }
     K(activate_row)(p->activation, out, n);
+    if (u)
+        K(momentum_row)
+    (u->minus_rate, u->momentum, out, u->v + i * u->v_pitch + j, u->p + i * u->p_pitch + j, n);
 }
 
 static real dot(const real *a, int64_t a_step, const real *b, int64_t n)
@@ -53,7 +58,7 @@ static void tiny(const product *p)
             for (int64_t j = 0; j < p->n; j++)
                 out[j] += x * b[j];
         }
-        K(finish_row)(p, out, 0, p->n);
+        K(finish_row)(p, i, 0, p->n);
     }
 }
 
@@ -97,7 +102,7 @@ static void few_rows(const product *p)
     else
         K(each_row)(few_rows_stripe, &copy, div_up(p->n, STRIPE), p->m * p->k * STRIPE);
     for (int64_t i = 0; i < p->m; i++)
-        K(finish_row)(p, p->out + i * p->out_pitch, 0, p->n);
+        K(finish_row)(p, i, 0, p->n);
 }
 
 /* A row of a product with short sums and b as it is. */
@@ -112,7 +117,7 @@ static void few_terms_row(void *context, int64_t i)
         for (int64_t j = 0; j < p->n; j++)
             out[j] = (add ? out[j] : 0) + x * b[j];
     }
-    K(finish_row)(p, out, 0, p->n);
+    K(finish_row)(p, i, 0, p->n);
 }
 
 int K(direct_product)(const product *p)

@@ -1,4 +1,5 @@
-/* gemm_tmpl.c - out (+)= op(a) op(b), then bias and activation.
+/* gemm_tmpl.c - out (+)= op(a) op(b), then bias and activation, or the update of parameters whose
+ * gradient it is.
  *
  * K(gemm) is the one place that decides, by shape alone (and for one-hot matrices by looking):
  * products that need no preparation run at once (gemm_direct_tmpl.c); the others are cut into tiles
@@ -28,7 +29,11 @@ enum {
     TILE_M_BLAS = 256,  /* and most rows of its tiles */
     /* most elements of op(a) that a tile copies if it is turned: in float32 they stay in the second
      * cache */
-    TURNED = TILE_M * PANEL_K / 2
+    TURNED = TILE_M * PANEL_K / 2,
+    /* Where sums are short, it is the output that takes the time: it is written row after row, by
+     * tiles of about THIN elements, if op(b) has at most SHORT and so stays in the second cache. */
+    SHORT = 1 << 18,
+    THIN = 1 << 14
 };
 
 /* Of a thread without BLAS: a panel of op(b) if it is not shared, and op(a) of a tile if it is
@@ -172,9 +177,9 @@ static void tile_task(void *context, int64_t task, int thread)
         piece_by_blas(g->blas, p, &q);
     else
         piece_by_tiles(p, &q, g->scratch + (int64_t)thread * SCRATCH);
-    if (g->parts == 1 && q.k + q.depth == p->k && (p->bias || p->activation != BS_LINEAR))
-        for (int64_t i = 0; i < q.m; i++)
-            K(finish_row)(p, q.out + i * q.out_pitch, q.j, q.n);
+    if (g->parts == 1 && q.k + q.depth == p->k && wants_finish(p))
+        for (int64_t i = q.i; i < q.i + q.m; i++)
+            K(finish_row)(p, i, q.j, q.n);
 }
 
 static void pack_task(void *context, int64_t panel)
@@ -197,7 +202,7 @@ static void add_parts_row(void *context, int64_t row)
         for (int64_t j = 0; j < p->n; j++)
             out[j] = add ? out[j] + x[j] : x[j];
     }
-    K(finish_row)(p, out, 0, p->n);
+    K(finish_row)(p, row, 0, p->n);
 }
 
 /* ---- cutting ---- */
@@ -214,15 +219,18 @@ static void plan_cut(gemm_job *g)
     const product *p = g->p;
     const int64_t depth = min64(p->k, PANEL_K);
     int64_t most_m = g->blas ? TILE_M_BLAS : TILE_M;
-    if (p->transa && !g->blas && most_m > TURNED / depth)
-        most_m = TURNED / depth / MR * MR;
+    if (p->transa && !g->blas)
+        most_m = min64(most_m, TURNED / depth / MR * MR);
+    const int is_short = !g->blas && p->k * p->n <= SHORT && p->m >= MANY_TILES * MR;
+    if (is_short)
+        most_m = min64(most_m, p->n < THIN / MR ? THIN / p->n : MR);
     g->tile_m = even_cut(p->m, most_m, MR);
     g->tiles_m = div_up(p->m, g->tile_m);
     int64_t n = WORK / (min64(p->m, g->tile_m) * p->k);
     n = n < 4 * NR ? 4 * NR : n;
     if (n < p->n * g->tiles_m / MANY_TILES)
         n = p->n * g->tiles_m / MANY_TILES;
-    g->tile_n = even_cut(p->n, n < TILE_N ? n : TILE_N, NR);
+    g->tile_n = even_cut(p->n, is_short ? p->n : min64(n, TILE_N), NR);
     g->tiles_n = div_up(p->n, g->tile_n);
     g->parts = 1;
     g->tile_k = p->k;
@@ -293,7 +301,8 @@ void K(gemm)(bs_handler *h, const product *p)
     bs_scratch_release(h, mark);
 }
 
-static void dot_mm(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ out, int transa, int transb, int add)
+static void dot_mm(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ out, int transa, int transb, int add,
+                   const momentum_update *update)
 {
     const bs_array am = bs_matrix(a, 1), bm = bs_matrix(b, 1), om = bs_matrix(out, 1);
     K(gemm)
@@ -309,15 +318,29 @@ static void dot_mm(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ out, int transa, int t
                    .transa = transa != 0,
                    .transb = transb != 0,
                    .add = add,
-                   .activation = BS_LINEAR});
+                   .activation = BS_LINEAR,
+                   .update = update});
 }
 
 void K(dot_mm)(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ out, int transa, int transb)
 {
-    dot_mm(h, a, b, out, transa, transb, 0);
+    dot_mm(h, a, b, out, transa, transb, 0, NULL);
 }
 
 void K(dot_add_mm)(bs_handler *h, bs_a_ a, bs_a_ b, bs_a_ out, int transa, int transb)
 {
-    dot_mm(h, a, b, out, transa, transb, 1);
+    dot_mm(h, a, b, out, transa, transb, 1, NULL);
+}
+
+void K(dot_momentum_step)(bs_handler *h, double rate, double momentum, bs_a_ a, bs_a_ b, bs_a_ out,
+                          bs_a_ v, bs_a_ p, int transa, int transb)
+{
+    const bs_array vm = bs_matrix(v, 1), pm = bs_matrix(p, 1);
+    const momentum_update update = {.minus_rate = (real)-rate,
+                                    .momentum = (real)momentum,
+                                    .v = vm.data,
+                                    .p = pm.data,
+                                    .v_pitch = vm.pitch,
+                                    .p_pitch = pm.pitch};
+    dot_mm(h, a, b, out, transa, transb, 0, &update);
 }

@@ -37,6 +37,10 @@ void K(activate_row)(bs_activation activation, real *y, int64_t n);
 void K(activate_deriv_row)(bs_activation activation, const real *y, const real *dy, real *dx,
                            int64_t n);
 
+/* v = momentum * v + minus_rate * g, param += v over a run */
+void K(momentum_row)(real minus_rate, real momentum, const real *g, real *v, real *param,
+                     int64_t n);
+
 /* ---- row by row ---- */
 
 typedef void row_job_function(void *job, int64_t row); /* does one row */
@@ -63,15 +67,23 @@ void K(fail_id)(bs_handler *h, const char *op, real id, int64_t row, int64_t n);
 
 /* ---- products ---- */
 
+/* v = momentum * v - rate * g, p += v, for a gradient g and v and p of its shape */
+typedef struct momentum_update {
+    real minus_rate, momentum;
+    real *v, *p;
+    int64_t v_pitch, p_pitch;
+} momentum_update;
+
 typedef struct product {
     int64_t m, n, k; /* op(a) is m x k, op(b) k x n */
     const real *a, *b;
     real *out;
     int64_t a_pitch, b_pitch, out_pitch;
-    int transa, transb;       /* op(x) = x' */
-    int add;                  /* out += instead of out = */
-    const real *bias;         /* n numbers added to each row, or NULL; only without add */
-    bs_activation activation; /* applied last */
+    int transa, transb;            /* op(x) = x' */
+    int add;                       /* out += instead of out = */
+    const real *bias;              /* n numbers added to each row, or NULL; only without add */
+    bs_activation activation;      /* applied last */
+    const momentum_update *update; /* made of the output, a gradient, or NULL */
 } product;
 
 /* Elements of op(a) and op(b). */
@@ -93,8 +105,13 @@ int K(direct_product)(const product *p);
 /* Computes the product if one matrix is one-hot (one_hot_tmpl.c) and that pays; else returns 0. */
 int K(one_hot_product)(bs_handler *h, const product *p);
 
-/* Bias and activation on columns [j, j + n) of a row of the output, `out` its first one. */
-void K(finish_row)(const product *p, real *out, int64_t j, int64_t n);
+/* Bias, activation and update on columns [j, j + n) of row i of the output; nothing to do where
+ * none is wanted. */
+void K(finish_row)(const product *p, int64_t i, int64_t j, int64_t n);
+static inline int wants_finish(const product *p)
+{
+    return p->bias || p->activation != BS_LINEAR || p->update;
+}
 
 /* ---- the register tile (tile_tmpl.c) ---- */
 

@@ -88,7 +88,7 @@ static void look_up_row(void *job, int64_t i)
         for (int64_t c = 0; c < cols; c++)
             out[start + c] = (p->add ? out[start + c] : 0) + value * row[c];
     }
-    K(finish_row)(p, out, 0, p->n);
+    K(finish_row)(p, i, 0, p->n);
 }
 
 static int by_look_up(bs_handler *h, const product *p)
@@ -143,17 +143,28 @@ static void scatter_stripe(void *context, int64_t stripe, int thread)
     }
 }
 
+static void finish_whole_row(void *context, int64_t i)
+{
+    const product *p = context;
+    K(finish_row)(p, i, 0, p->n);
+}
+
 static int by_scatter(bs_handler *h, const product *p)
 {
     one_hot x = {.data = p->b, .rows = p->k, .cols = p->n, .pitch = p->b_pitch};
     scatter s = {.p = p, .x = &x};
+    product copy = *p;
     if (!is_one_hot(h, &x))
         return 0;
     s.sums = bs_scratch_take(h, (size_t)(bs_num_threads() * x.cols * STRIPE) * sizeof(real));
     if (!s.sums)
         return 0;
     bs_parallel(div_up(p->m, STRIPE), scatter_stripe, &s);
-    return !s.fails;
+    if (s.fails)
+        return 0;
+    if (wants_finish(p))
+        K(each_row)(finish_whole_row, &copy, p->m, p->n);
+    return 1;
 }
 
 int K(one_hot_product)(bs_handler *h, const product *p)
@@ -162,8 +173,8 @@ int K(one_hot_product)(bs_handler *h, const product *p)
     int done = 0;
     if (!p->transa && p->m >= FEW && p->n >= FEW && p->k > 1)
         done = by_look_up(h, p);
-    else if (p->transa && !p->transb && !p->add && !p->bias && p->activation == BS_LINEAR &&
-             p->m >= FEW && p->k >= FEW && p->n > 1 && p->n <= MOST)
+    else if (p->transa && !p->transb && !p->add && p->m >= FEW && p->k >= FEW && p->n > 1 &&
+             p->n <= MOST)
         done = by_scatter(h, p);
     bs_scratch_release(h, mark);
     return done;

@@ -19,10 +19,8 @@ void K(sgd_step)(bs_handler *h, double rate, bs_a_ g, bs_a_ update, bs_a_ p)
     (sgd_row, 3, (const bs_array *const[]){g, update, p}, (const real[]){(real)-rate}, TILE);
 }
 
-static void momentum_row(real *const p[], int64_t n, const real s[])
+void K(momentum_row)(real minus_rate, real momentum, const real *g, real *v, real *param, int64_t n)
 {
-    const real *g = p[0], minus_rate = s[0], momentum = s[1];
-    real *v = p[1], *param = p[2];
     BS_IVDEP
     for (int64_t i = 0; i < n; i++) {
         v[i] = momentum * v[i] + minus_rate * g[i];
@@ -30,11 +28,16 @@ static void momentum_row(real *const p[], int64_t n, const real s[])
     }
 }
 
+static void momentum_run(real *const p[], int64_t n, const real s[])
+{
+    K(momentum_row)(s[0], s[1], p[0], p[1], p[2], n);
+}
+
 void K(momentum_step)(bs_handler *h, double rate, double momentum, bs_a_ g, bs_a_ v, bs_a_ p)
 {
     (void)h;
     K(elementwise)
-    (momentum_row, 3, (const bs_array *const[]){g, v, p},
+    (momentum_run, 3, (const bs_array *const[]){g, v, p},
      (const real[]){(real)-rate, (real)momentum}, TILE);
 }
 

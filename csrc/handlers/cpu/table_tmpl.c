@@ -30,6 +30,7 @@ void K(fill_table)(bs_device *device)
     ops->gru_backward_add = K(gru_backward_add);
     ops->sgd_step = K(sgd_step);
     ops->momentum_step = K(momentum_step);
+    ops->dot_momentum_step = K(dot_momentum_step);
     ops->rmsprop_step = K(rmsprop_step);
     ops->adam_step = K(adam_step);
     ops->adagrad_step = K(adagrad_step);
