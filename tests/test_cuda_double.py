@@ -57,6 +57,14 @@ def test_new_memory_is_nan(gpu, launch):
     gpu.free(address)
 
 
+def test_large_new_memory_is_nan_at_its_ends(gpu):
+    size = 32 << 20
+    address = gpu.allocate(size)
+    for place in (address, address + size - 32):
+        assert np.isnan(gpu.download(place, (8,), np.float32)).all()
+    gpu.free(address)
+
+
 def test_memory_of_the_cpu_and_freed_memory_are_refused(gpu, launch):
     array = np.ones(8, np.float32)
     with pytest.raises(Failed, match='array 0 of bs_sum_rows: .* is not on the device'):

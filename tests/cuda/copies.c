@@ -44,16 +44,10 @@ static int run_set(const task *work)
     return 0;
 }
 
-int fill(void *to, unsigned char value, size_t bytes, CUstream stream)
-{
-    const task work = {run_set, {to}, .set = {value, bytes}};
-    return submit(stream, &work);
-}
-
 static int set(CUdeviceptr to, unsigned char value, size_t bytes, CUstream stream)
 {
-    void *at = cpu_address(to, bytes, "what is set");
-    return at ? fill(at, value, bytes, stream) : ILLEGAL_ADDRESS;
+    const task work = {run_set, {cpu_address(to, bytes, "what is set")}, .set = {value, bytes}};
+    return work.at[0] ? submit(stream, &work) : ILLEGAL_ADDRESS;
 }
 
 /* The first byte of a side of a copy; NULL after a report. */

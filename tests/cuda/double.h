@@ -2,12 +2,12 @@
  * opens in place of libcuda, NVRTC, cuBLAS and cuDNN. The kernels are the engine's own, compiled as
  * C.
  *
- * It is stricter than a GPU. Memory of the device is NaN until it is written, its addresses mean
- * nothing to the CPU, and every call that is given some looks whether it exists. Streams do nothing
- * before somebody waits for them, and look again then. Threads of a block
- * go as far as they can before others begin, in one of three orders; threads that miss each other
- * are reported, and so is what is left at the end. A failing call has its reason in
- * double_report(). */
+ * It is stricter than a GPU. Memory of the device is NaN until it is written (of the largest blocks
+ * both ends are), its addresses mean nothing to the CPU, and every call that is given some looks
+ * whether it exists. Streams do nothing before somebody waits for them, and look again then.
+ * Threads of a block go as far as they can before others begin, in one of three orders; threads
+ * that miss each other are reported, and so is what is left at the end. A failing call has its
+ * reason in double_report(). */
 #ifndef TESTS_CUDA_DOUBLE_H
 #define TESTS_CUDA_DOUBLE_H
 
@@ -196,8 +196,6 @@ int is_pinned(const void *at); /* in pinned memory of the host */
 /* Whether the memory that a task works on is still there, and what it copies from the host is as it
  * was; else a report. */
 int is_still_there(const task *work);
-/* Fills memory of the device, given by its address for the CPU. */
-int fill(void *to, unsigned char value, size_t bytes, CUstream stream);
 
 /* ---- products (products.c) ---- */
 
