@@ -1,6 +1,7 @@
 """Fixtures for the whole suite."""
 
 import ctypes
+import gc
 import os
 import shutil
 import subprocess
@@ -12,6 +13,13 @@ from brainstorm import _core
 from cuda_double import Double
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def pytest_collection_finish():
+    """What all tests share is there now and stays. The garbage collector, which some of them call
+    a thousand times, need not go through it each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope='session', autouse=True)
