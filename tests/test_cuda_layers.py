@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import test_layer_laws
+from brainstorm.handlers import NumpyHandler
 from cuda_double import ORDERS
 from test_cuda_operations import open_gpu, set_order
 from test_layer_laws import (  # noqa: F401: these are tests of this module too
@@ -36,10 +37,28 @@ def run_in_all_orders(bench, data, training=True):
 run = Bench.run
 
 
+def by_the_cpu(differences):
+    """Finite differences of the CPU's loss, which is the GPU's at the point in question: they need
+    two forward passes for each number, and the double is slow."""
+    def differences_by_the_cpu(bench, data, *more, training):
+        handler, start = bench.net.handler, bench.net.get('parameters')
+        loss = bench.loss(data, training)
+        bench.net.set_handler(NumpyHandler(np.float64))
+        bench.net.buffer.parameters[...] = start
+        np.testing.assert_allclose(loss, bench.loss(data, training), rtol=1e-9, atol=1e-12)
+        bench.net.buffer.parameters[...] = start
+        slopes = differences(bench, data, *more, training=training)
+        bench.net.set_handler(handler)
+        return slopes
+    return differences_by_the_cpu
+
+
 @pytest.fixture(autouse=True)
 def on_gpu(gpu, monkeypatch):
     monkeypatch.setattr(test_layer_laws, 'NumpyHandler', open_gpu)
     monkeypatch.setattr(Bench, 'run', run_in_all_orders)
+    for name in ('numeric_parameter_gradient', 'numeric_deltas'):
+        monkeypatch.setattr(test_layer_laws, name, by_the_cpu(getattr(test_layer_laws, name)))
 
 
 @pytest.mark.parametrize('dtype', [np.float32, np.float64])

@@ -179,12 +179,12 @@ def check_against_finite_differences(bench, size, training):
     bench.net.buffer.parameters[...] = start
     mask = bench.with_gradient()
     if mask.any():
-        numeric = numeric_parameter_gradient(bench, data, training)
+        numeric = numeric_parameter_gradient(bench, data, training=training)
         np.testing.assert_allclose(gradients[mask], numeric[mask], rtol=1e-5, atol=1e-7)
     np.testing.assert_array_equal(gradients[~mask], 0)
     for port, delta in deltas.items():
-        np.testing.assert_allclose(delta, numeric_deltas(bench, data, port, training),
-                                   rtol=1e-5, atol=1e-7, err_msg=port)
+        numeric = numeric_deltas(bench, data, port, training=training)
+        np.testing.assert_allclose(delta, numeric, rtol=1e-5, atol=1e-7, err_msg=port)
 
 
 @every_size
