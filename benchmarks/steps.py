@@ -1,7 +1,7 @@
 """Times whole training steps and predictions, beside PyTorch and JAX in one interleaved run.
 
-    python benchmarks/steps.py [--peers PYTHON] [--gpu] [--only WORD ...] [--seconds S]
-                               [--json FILE]
+    python benchmarks/steps.py [--peers PYTHON] [--gpu] [--only WORD ...] [--turns N]
+                               [--seconds S] [--json FILE]
 
 Every workload of workloads.py runs in each framework, in a process of its own that waits while
 another one is timed; the frameworks take turns, so that slow phases of the machine meet all of
@@ -27,7 +27,7 @@ from machine import describe, product_rate
 from workloads import WORKLOADS
 
 HERE = Path(__file__).parent
-TURNS, PAUSE = 7, 0.3  # threads of the one before must sleep: those of OpenBLAS spin for 0.13 s
+PAUSE = 0.3  # seconds: threads of the one before must sleep: those of OpenBLAS spin for 0.13 s
 OURS = [('brainstorm', 'brainstorm')]
 PEERS = [('torch', 'torch'), ('torch', 'torch channels_last'), ('jax', 'jax')]
 OURS_ON_GPU = [('brainstorm', 'brainstorm gpu')]
@@ -78,18 +78,21 @@ def check_agreement(name, wanted, tolerance):
                                    err_msg=f'{name}: brainstorm and {variant} differ')
 
 
-def measure(name, peers, on_gpu, turn_seconds, peaks):
-    """[{'workload', 'framework', 'median', 'low', 'high', 'memory', 'about'}]"""
-    ours, theirs = (OURS_ON_GPU, PEERS_ON_GPU) if on_gpu else (OURS, PEERS)
+def measure(name, how, peaks):
+    """`how` is the command line's arguments.
+
+    Returns [{'workload', 'framework', 'median', 'low', 'high', 'memory', 'about'}].
+    """
+    ours, theirs = (OURS_ON_GPU, PEERS_ON_GPU) if how.gpu else (OURS, PEERS)
     wanted = [(sys.executable, *framework) for framework in ours]
-    wanted += [(peers, framework, variant) for framework, variant in theirs
-               if peers and (variant != IMAGES_ONLY or WORKLOADS[name].has_images)]
-    if peers:
-        check_agreement(name, wanted, 1e-4 if on_gpu else 1e-5)
+    wanted += [(how.peers, framework, variant) for framework, variant in theirs
+               if how.peers and (variant != IMAGES_ONLY or WORKLOADS[name].has_images)]
+    if how.peers:
+        check_agreement(name, wanted, 1e-4 if how.gpu else 1e-5)
     workers = [Worker(*worker, name) for worker in wanted]
     for w in workers:
-        w.warm_up(turn_seconds)
-    for _ in range(TURNS):
+        w.warm_up(how.seconds)
+    for _ in range(how.turns):
         time.sleep(PAUSE)
         peaks.append(product_rate())
         for w in workers:
@@ -126,13 +129,14 @@ def main():
     parser.add_argument('--gpu', action='store_true', help='all of them compute on a GPU')
     parser.add_argument('--only', nargs='+', metavar='WORD', default=[''],
                         help='workloads whose name has one of these words')
+    parser.add_argument('--turns', type=int, default=7, help='of each framework')
     parser.add_argument('--seconds', type=float, default=0.3, help='length of a turn')
     parser.add_argument('--json', metavar='FILE', help='where to write all figures')
     arguments = parser.parse_args()
     peaks, rows = [], []
     for name in WORKLOADS:
         if any(word in name for word in arguments.only):
-            rows += measure(name, arguments.peers, arguments.gpu, arguments.seconds, peaks)
+            rows += measure(name, arguments, peaks)
     peak = statistics.median(peaks)
     print(f'{describe()}; product of 1024 x 1024 by NumPy {peak:.0f} GFLOP/s '
           f'({min(peaks):.0f} .. {max(peaks):.0f})')
