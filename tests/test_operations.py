@@ -941,7 +941,7 @@ def test_fork(threads):
 def test_fork_in_the_middle_of_a_job(threads):
     """The child, which has none of the parent's workers, computes what the parent would."""
     threads(2)
-    a = np.random.default_rng(0).standard_normal((600, 600)).astype(np.float32)
+    a = np.random.default_rng(0).standard_normal((300, 300)).astype(np.float32)
     handler, expected, ends = open_handler(np.float32), np.zeros_like(a), threading.Event()
     handler.dot_mm(a, a, expected)
     rounds = 0

@@ -169,24 +169,42 @@ def test_updates_follow_the_formula(make, formula, attribute):
         np.testing.assert_allclose(getattr(stepper, attribute), v, rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.parametrize('first, second', [('A', 'B'), ('B', 'A'), ('P', 'Q')])
 @pytest.mark.parametrize('batch_size', [1, 20])
 @pytest.mark.parametrize('dtype', [np.float32, np.float64])
-def test_the_backward_pass_updates_to_the_same_bits(dtype, batch_size):
+def test_the_backward_pass_updates_to_the_same_bits(dtype, batch_size, first, second):
     """Without a look at the gradients, momentum updates a matrix as soon as its gradient is there;
-    a modifier that leaves them alone wants to see all of them before."""
-    nets = [classifier(layers.FullyConnected(340, name='A'), layers.FullyConnected(70, name='B'),
-                       shape=(50,), dtype=dtype) for _ in range(2)]
+    a modifier that leaves them alone wants to see all of them before. Parameters lie in the order
+    of names, that of the output layer, also called O..., among them."""
+    nets = [classifier(layers.FullyConnected(340, name=first),
+                       layers.FullyConnected(70, name=second), shape=(50,), classes=250,
+                       dtype=dtype) for _ in range(2)]
     steppers = [bs.training.MomentumStepper(0.1, 0.9) for _ in nets]
     nets[1].set_gradient_modifiers(bs.value_modifiers.ClipValues(-np.inf, np.inf))
     for net, stepper in zip(nets, steppers):
         net.initialize(bs.Gaussian(0.1), seed=1)
         stepper.start(net)
         for seed in range(4):
-            net.provide_external_data(random_batch((50,), batch_size=batch_size, seed=seed))
+            net.provide_external_data(random_batch((50,), 250, batch_size=batch_size, seed=seed))
             stepper.run()
-    for buffer in ('parameters', 'gradients', 'A.outputs.default', 'B.output_deltas.default'):
+    for buffer in ('parameters', 'gradients', f'{first}.outputs.default',
+                   f'{second}.output_deltas.default'):
         np.testing.assert_array_equal(nets[0].get(buffer), nets[1].get(buffer), err_msg=buffer)
     np.testing.assert_array_equal(steppers[0].velocity, steppers[1].velocity)
+
+
+def test_wrong_targets_change_no_parameter():
+    net, stepper = classifier(layers.FullyConnected(6000)), bs.training.MomentumStepper(0.1, 0.9)
+    net.initialize(bs.Gaussian(0.1), seed=1)
+    stepper.start(net)
+    net.provide_external_data(random_batch())
+    for _ in range(2):
+        stepper.run()
+    before = [net.get('parameters'), stepper.velocity.copy()]
+    net.provide_external_data(dict(random_batch(), targets=np.full((1, 4, 1), 3)))
+    with pytest.raises(IndexError, match='softmax_ce'):
+        stepper.run()
+    np.testing.assert_array_equal([net.get('parameters'), stepper.velocity], before)
 
 
 def test_attributes_may_change_between_updates():

@@ -20,7 +20,7 @@ struct bs_network {
     int was_lean;   /* the last one */
     int has_run[2]; /* a forward pass, a backward pass */
     int is_ready;   /* a forward pass has run at the present size */
-    int is_warm;    /* a backward pass has: it needs no more memory */
+    int is_warm;    /* a backward pass has: memory is there, as far as sizes decide */
     int may_fail;   /* some layer has BS_MAY_FAIL */
     bs_hook *gradient_hook;
     void *gradient_context;
@@ -212,6 +212,7 @@ void bs_network_set_stream(bs_network *net, bs_stream *stream)
 
 void bs_network_set_lean(bs_network *net, int is_lean)
 {
+    net->is_warm &= is_lean; /* a whole pass takes more memory than a lean one */
     net->is_lean = is_lean;
 }
 

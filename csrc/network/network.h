@@ -89,12 +89,14 @@ typedef struct bs_state_before {
  * `update` (NULL: none) is one that layers may make of some parameters. They do where nobody asks
  * for gradients before (bs_network_set_gradient_hook) and nothing is expected to fail: no layer has
  * BS_MAY_FAIL, the device keeps its arrays on the host and checks nothing, and a backward pass has
- * taken its memory since the size or the device has changed. */
+ * taken its memory since the size or the device has changed. Where other data takes more and there
+ * is none, the pass fails and some parameters are updated. */
 bs_status bs_network_forward(bs_network *net, bs_pass pass, int n_states,
                              const bs_state_before *states, bs_error *err);
 bs_status bs_network_backward(bs_network *net, const bs_early_update *update, bs_error *err);
 
-/* Whether the last backward pass has updated parameter number `index` of the layer. */
+/* Whether the last backward pass, if it did not fail, has updated parameter number `index` of the
+ * layer. */
 int bs_network_has_updated(const bs_network *net, int layer, int index);
 
 /* Loss layers in the order of execution: how many, and name and value after a forward pass, which

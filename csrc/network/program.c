@@ -182,6 +182,7 @@ void bs_program_backward(bs_program *program, bs_handler *h, int lean,
         begin_step(program, step, h, lean ? BACKWARD_LEAN : BACKWARD);
         if (h->error.code == BS_OK)
             step->layer->type->backward(h, step->layer->state, &step->io);
+        step->io.update = NULL;
         end_step(program, step, h, lean ? BACKWARD_LEAN : BACKWARD);
         if (failed(h, step))
             return;

@@ -17,7 +17,7 @@ static void before(bs_handler *h, const bs_stepper_options *o, const bs_vectors 
 
 static void after(bs_handler *h, const bs_stepper_options *o, const bs_vectors *v)
 {
-    const double rate = o->learning_rate * (o->scale_learning_rate != 0 ? 1 - o->momentum : 1);
+    const double rate = bs_scaled_rate(o);
     bs_mult_add_st(h, -rate, v->gradients, v->state);
     bs_mult_add_st(h, -rate, v->gradients, v->parameters);
 }

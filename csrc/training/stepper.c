@@ -165,6 +165,11 @@ void bs_stepper_set_updates(bs_stepper *stepper, int64_t updates)
     stepper->updates = updates;
 }
 
+double bs_scaled_rate(const bs_stepper_options *o)
+{
+    return o->learning_rate * (o->scale_learning_rate != 0 ? 1 - o->momentum : 1);
+}
+
 void bs_scale_parameters(bs_handler *h, const bs_vectors *v, double factor)
 {
     const bs_wiring *wiring = bs_network_wiring(v->network);

@@ -32,6 +32,9 @@ typedef struct bs_vectors {
     const bs_network *network; /* borrowed */
 } bs_vectors;
 
+/* The learning rate, times 1 - momentum if it is to be scaled. */
+double bs_scaled_rate(const bs_stepper_options *o);
+
 /* Multiplies all parameters that have a gradient by the factor. */
 void bs_scale_parameters(bs_handler *h, const bs_vectors *v, double factor);
 
@@ -82,8 +85,7 @@ void bs_stepper_set_updates(bs_stepper *stepper, int64_t updates);
  * be done with it yet. Where its data was wrong it changes no parameter, and the next call that
  * waits for the device fails: the next run, which is made all the same, or a function of the
  * network. Then it does not count any more. An update that fails in a pass changes no parameter
- * either, but where memory runs out in the backward pass of a size that had enough before: some
- * parameters may be updated then, as bs_network_backward says.
+ * either, but see bs_network_backward.
  * BS_STATE before start, or when the network has changed its handler since. */
 bs_status bs_stepper_run(bs_stepper *stepper, bs_error *err);
 

@@ -30,10 +30,9 @@ enum {
     /* most elements of op(a) that a tile copies if it is turned: in float32 they stay in the second
      * cache */
     TURNED = TILE_M * PANEL_K / 2,
-    /* Where sums are short, it is the output that takes the time: it is written row after row, by
-     * tiles of about THIN elements, if op(b) has at most SHORT and so stays in the second cache. */
-    SHORT = 1 << 18,
-    THIN = 1 << 14
+    SMALL_B = 1 << 18, /* most elements of an op(b) that stays in the second cache in float32: then
+                          it is the output that takes the time, and is written in whole rows, */
+    THIN = 1 << 14     /* about so many elements at a time */
 };
 
 /* Of a thread without BLAS: a panel of op(b) if it is not shared, and op(a) of a tile if it is
@@ -221,8 +220,8 @@ static void plan_cut(gemm_job *g)
     int64_t most_m = g->blas ? TILE_M_BLAS : TILE_M;
     if (p->transa && !g->blas)
         most_m = min64(most_m, TURNED / depth / MR * MR);
-    const int is_short = !g->blas && p->k * p->n <= SHORT && p->m >= MANY_TILES * MR;
-    if (is_short)
+    const int whole_rows = !g->blas && p->k * p->n <= SMALL_B && p->m >= MANY_TILES * MR;
+    if (whole_rows)
         most_m = min64(most_m, p->n < THIN / MR ? THIN / p->n : MR);
     g->tile_m = even_cut(p->m, most_m, MR);
     g->tiles_m = div_up(p->m, g->tile_m);
@@ -230,7 +229,7 @@ static void plan_cut(gemm_job *g)
     n = n < 4 * NR ? 4 * NR : n;
     if (n < p->n * g->tiles_m / MANY_TILES)
         n = p->n * g->tiles_m / MANY_TILES;
-    g->tile_n = even_cut(p->n, is_short ? p->n : min64(n, TILE_N), NR);
+    g->tile_n = even_cut(p->n, whole_rows ? p->n : min64(n, TILE_N), NR);
     g->tiles_n = div_up(p->n, g->tile_n);
     g->parts = 1;
     g->tile_k = p->k;
