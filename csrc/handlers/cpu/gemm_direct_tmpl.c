@@ -21,9 +21,10 @@ void K(finish_row)(const product *p, int64_t i, int64_t j, int64_t n)
             out[c] += bias[c];
     }
     K(activate_row)(p->activation, out, n);
-    if (u)
-        K(momentum_row)
-    (u->minus_rate, u->momentum, out, u->v + i * u->v_pitch + j, u->p + i * u->p_pitch + j, n);
+    if (u) {
+        const int64_t v = i * u->v_pitch + j, param = i * u->p_pitch + j;
+        K(momentum_row)(u->minus_rate, u->momentum, out, u->v + v, u->p + param, n);
+    }
 }
 
 static real dot(const real *a, int64_t a_step, const real *b, int64_t n)
